@@ -1,0 +1,1 @@
+"""Federated learning whose global model is a ledger fact."""

@@ -1,0 +1,1 @@
+"""The embedded ledger: one process that speaks Hyperledger Fabric's protocols on loopback."""

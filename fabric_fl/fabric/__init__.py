@@ -1,0 +1,1 @@
+"""What Fabric's clients and peers share: signatures, identities, messages, certificate authorities."""

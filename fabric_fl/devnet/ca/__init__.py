@@ -1,0 +1,1 @@
+"""An organisation's certificate authority: the key that issues, and Fabric CA's REST API in front of it."""

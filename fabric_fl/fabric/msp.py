@@ -8,6 +8,7 @@ that expired stays a valid signer of what it signed, and only a peer's and an or
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +16,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from fabric_fl.fabric.identity import ATTRIBUTES_OID, NODE_OUS, Identity, InvalidIdentity, SigningIdentity
@@ -135,6 +137,11 @@ class MSP:
             else:
                 break
         raise InvalidIdentity("the supplied identity is not valid: certificate signed by unknown authority")
+
+    def certifiers_identifier(self, identity: Identity) -> bytes:
+        """Returns SHA-256 over the chain above the identity, by which an OU principal names its certifiers."""
+        authorities = self.chain(identity)[1:]
+        return hashlib.sha256(b"".join(each.public_bytes(Encoding.DER) for each in authorities)).digest()
 
     def satisfies(self, identity: Identity, role: str) -> bool:
         """Tells whether a valid identity has the role: member, or one of the NodeOUs."""

@@ -1,0 +1,75 @@
+"""All that a rule may see of the ledger.
+
+`State` is the boundary: the chaincode's shell implements it over the peer, `memory.MemoryState` in memory. Rules never
+hold one. A query gets a `Reader` (records by key, and ranges), a writing function a `Writer` (records by key, and
+writes, but no ranges: a range in a writing transaction would conflict with everything written into it).
+
+Nobody reads his own writes: Fabric answers every read from the state before the transaction.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from fl_chaincode.codec import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class State(Protocol):
+    """The world state as one transaction sees it. Keys are text, values are never empty."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values in the order of the keys; the peer may be asked for all of them at once."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def scan(self, start: str, end: str) -> Iterable[tuple[str, bytes]]:
+        """Return keys and values with start <= key < end, in the byte order of the keys."""
+        ...
+
+
+class Points:
+    """Reads of records by their keys."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def get(self, kind: type[R], *key: str | int) -> R | None:
+        data = self._state.get(kind.key_of(*key))
+        return None if data is None else kind.decode(data)
+
+    def get_many(self, kind: type[R], keys: Iterable[Sequence[str | int]]) -> list[R | None]:
+        names = [kind.key_of(*key) for key in keys]
+        found = self._state.get_many(names) if names else []
+        return [None if data is None else kind.decode(data) for data in found]
+
+
+class Reader(Points):
+    """What a query sees."""
+
+    def scan(self, kind: type[R], *beginning: str | int) -> Iterator[R]:
+        """Yield the records whose keys begin with these parts, in the order of their keys."""
+        prefix = kind.key_of(*beginning)
+        for _, data in self._state.scan(prefix + "/", prefix + "0"):  # "0" is the character after "/"
+            yield kind.decode(data)
+
+
+class Writer(Points):
+    """What a writing function sees."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.written = False
+
+    def put(self, record: Record) -> None:
+        self._state.put(record.key, record.encode())
+        self.written = True
+
+    def delete(self, record: Record) -> None:
+        self._state.delete(record.key)
+        self.written = True

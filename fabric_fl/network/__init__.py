@@ -1,0 +1,38 @@
+"""Networks to run on: started, watched and ended the same way whatever ledger stands below."""
+
+from fabric_fl.network.consortium import Address, Batch, Consortium, Organisation
+from fabric_fl.network.consortiumfile import load_consortium
+from fabric_fl.network.errors import (
+    ConsortiumError,
+    EngineError,
+    NetworkChangedError,
+    NetworkError,
+    NoNetworkError,
+    NotReadyError,
+    PortTakenError,
+)
+from fabric_fl.network.lifecycle import NetworkStatus, RunningNetwork, down, restart, status, up
+from fabric_fl.network.plan import ExternalChaincode, Plan
+
+__all__ = [
+    "Address",
+    "Batch",
+    "Consortium",
+    "ConsortiumError",
+    "EngineError",
+    "ExternalChaincode",
+    "NetworkChangedError",
+    "NetworkError",
+    "NetworkStatus",
+    "NoNetworkError",
+    "NotReadyError",
+    "Organisation",
+    "Plan",
+    "PortTakenError",
+    "RunningNetwork",
+    "down",
+    "load_consortium",
+    "restart",
+    "status",
+    "up",
+]

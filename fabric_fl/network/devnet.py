@@ -1,0 +1,83 @@
+"""The engine for one machine: devnet, and one chaincode process for each organisation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from fabric_fl.network.chaincode import chaincode_id, chaincode_programs
+from fabric_fl.network.errors import EngineError
+from fabric_fl.network.home import Home
+from fabric_fl.network.plan import Plan
+from fabric_fl.network.program import Program
+
+_ROLES = "trainer,validator,coordinator,auditor,admin"
+
+
+class DevnetEngine:
+    name = "devnet"
+
+    def check(self, plan: Plan) -> None:
+        """Raises EngineError when devnet cannot run such a network."""
+        if len(plan.consortium.orderers) > 1:
+            raise EngineError(f"devnet has one orderer, and {len(plan.consortium.orderers)} are listed")
+        for one in plan.consortium.organisations:
+            if len(one.peers) > 1:
+                raise EngineError(f"devnet has one peer an organisation, and {one.name} lists {len(one.peers)}")
+
+    def programs(self, plan: Plan, home: Home) -> list[Program]:
+        """Writes devnet.json and returns devnet and the chaincode processes."""
+        config = home.root / "devnet.json"
+        config.write_text(json.dumps(render(plan, home), indent=2, sort_keys=True) + "\n")
+        # the chaincode processes listen where they are told; all else is devnet's
+        listens = {k: v for k, v in plan.consortium.addresses().items() if not k.endswith(".chaincode")}
+        devnet = Program(
+            name="devnet",
+            command=(sys.executable, "-m", "fabric_fl.devnet", str(config)),
+            directory=home.root,
+            listens=listens,
+        )
+        return [devnet, *chaincode_programs(plan, home)]
+
+
+def render(plan: Plan, home: Home) -> dict[str, Any]:
+    """Returns the configuration of the devnet process."""
+    consortium = plan.consortium
+    orderer = consortium.orderers[0]
+    return {
+        "schema": 1,
+        "channel": consortium.channel,
+        "output": str(home.root),
+        "state": None if plan.memory else str(home.root / "devnet"),
+        "orderer": {"msp_id": "OrdererMSP", "host": orderer.host, "port": orderer.port},
+        "organisations": [
+            {
+                "name": one.name,
+                "msp_id": one.msp_id,
+                "host": one.peers[0].host,
+                "peer_port": one.peers[0].port,
+                "ca_port": one.ca.port,
+            }
+            for one in consortium.organisations
+        ],
+        "client_attributes": {"fl.roles": _ROLES},
+        "endorsement": consortium.endorsement,
+        "batch": consortium.to_json()["batch"],
+        "execution": "organisation",
+        "chaincodes": _chaincodes(plan),
+    }
+
+
+def _chaincodes(plan: Plan) -> list[dict[str, Any]]:
+    consortium = plan.consortium
+    addresses = {consortium.chaincode: {one.msp_id: str(one.chaincode) for one in consortium.organisations}}
+    msp_ids = {one.name: one.msp_id for one in consortium.organisations}
+    for external in plan.chaincodes:
+        addresses.setdefault(external.name, {})[msp_ids[external.organisation]] = external.address
+    return [
+        {"name": name, "version": "1.0", "sequence": 1, "addresses": by_organisation}
+        # only of our own processes is it known what they register as
+        | ({"id": chaincode_id(name)} if name == consortium.chaincode else {})
+        for name, by_organisation in addresses.items()
+    ]

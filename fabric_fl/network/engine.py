@@ -1,0 +1,69 @@
+"""The ledgers that can stand below a network, and which one is taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from fabric_fl.network.devnet import DevnetEngine
+from fabric_fl.network.errors import EngineError
+from fabric_fl.network.home import Home
+from fabric_fl.network.plan import Plan
+from fabric_fl.network.program import Program
+
+FABRIC_PROGRAMS = ("peer", "orderer", "configtxgen", "osnadmin", "fabric-ca-server", "fabric-ca-client")
+_GET_FABRIC = "https://hyperledger-fabric.readthedocs.io/en/latest/install.html says how to get Hyperledger Fabric"
+
+
+class Engine(Protocol):
+    """A ledger: it renders its configuration and says which programs make it up."""
+
+    name: str
+
+    def check(self, plan: Plan) -> None:
+        """Raises EngineError when this engine cannot run such a network."""
+
+    def programs(self, plan: Plan, home: Home) -> list[Program]:
+        """Writes the engine's configuration below `home` and returns what must run."""
+
+
+def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Engine, str]:
+    """Returns the engine, and one line about what that means.
+
+    Args:
+        asked: fabric or devnet; None leaves it to the variable ENGINE and then to what is installed.
+        environ: Where ENGINE, PATH and FABRIC_BIN are read.
+
+    Raises:
+        EngineError: The engine that was asked for is not there.
+    """
+    name = asked or environ.get("ENGINE") or "auto"
+    missing = [program for program in FABRIC_PROGRAMS if find_program(program, environ) is None]
+    if name == "devnet":
+        return DevnetEngine(), "devnet: the embedded ledger, one process without fault tolerance or decentralisation."
+    if name == "fabric":
+        lack = f"{', '.join(missing)} not found on PATH or in FABRIC_BIN" if missing else "its programs are there"
+        raise EngineError(
+            f"this version of fabric-fl cannot start Hyperledger Fabric itself yet ({lack})",
+            remedy=f"ENGINE=devnet starts the embedded ledger; {_GET_FABRIC}.",
+        )
+    if name != "auto":
+        raise EngineError(f"there is no engine {name!r}", remedy="ENGINE is fabric or devnet.")
+    why = (
+        "No Hyperledger Fabric was found on PATH or in FABRIC_BIN"
+        if missing
+        else "Hyperledger Fabric was found, but this version cannot start it yet"
+    )
+    return DevnetEngine(), (
+        f"{why}, so this is devnet: the same protocols from one process, "
+        f"without fault tolerance or decentralisation; {_GET_FABRIC}."
+    )
+
+
+def find_program(name: str, environ: Mapping[str, str]) -> Path | None:
+    """Returns where a program of Fabric's lies: FABRIC_BIN (a colon-separated list) goes before PATH."""
+    found = shutil.which(name, path=os.pathsep.join((environ.get("FABRIC_BIN", ""), environ.get("PATH", ""))))
+    return Path(found) if found else None

@@ -1,0 +1,175 @@
+"""Bringing a network up, showing it, and ending it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric_fl.network import leftovers, readiness
+from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.engine import choose_engine
+from fabric_fl.network.errors import ConsortiumError, PortTakenError
+from fabric_fl.network.home import Home
+from fabric_fl.network.participantfile import write_participant_files
+from fabric_fl.network.plan import ExternalChaincode, Plan, load, settle
+from fabric_fl.network.ports import is_free
+from fabric_fl.network.program import Program
+from fabric_fl.network.supervision import ProcessStatus, Supervisor
+
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunningNetwork:
+    """A network that endorses: its ports decided, its profiles written."""
+
+    home: Path
+    plan: Plan
+
+    @property
+    def consortium(self) -> Consortium:
+        return self.plan.consortium
+
+    def profiles(self) -> list[Path]:
+        """Returns the directory that each organisation connects with."""
+        return [self.home / one.name for one in self.consortium.organisations]
+
+
+@dataclass(frozen=True)
+class NetworkStatus:
+    """What runs. `endorses` says for each organisation "" or why its gateway does not."""
+
+    home: Path
+    plan: Plan
+    processes: Sequence[ProcessStatus]
+    endorses: dict[str, str]
+
+
+def up(
+    consortium: Consortium,
+    *,
+    home: str | Path = ".network",
+    engine: str | None = None,
+    memory: bool = False,
+    chaincodes: Sequence[ExternalChaincode] = (),
+    tell: Callable[[str], None] = lambda _: None,
+    timeout_s: float = _READY_SECONDS,
+) -> RunningNetwork:
+    """Starts what does not run yet, and returns when every organisation's gateway endorses.
+
+    Args:
+        consortium: Who takes part; a port 0 is chosen by the first `up` and stays.
+        home: Directory for all that the network writes.
+        engine: fabric or devnet; None leaves it to ENGINE and to what is installed.
+        memory: Keep the ledger off the disk.
+        chaincodes: Chaincode processes that others run.
+        tell: Is given lines for people.
+        timeout_s: How long everything together may take to endorse.
+
+    Raises:
+        EngineError: The engine cannot run this network.
+        NetworkChangedError: Another network lies in `home`.
+        PortTakenError: Another process listens on a port.
+        NotReadyError: It did not endorse in time.
+    """
+    place = Home.at(home)
+    chosen, notice = choose_engine(engine)
+    _check_chaincodes(consortium, chaincodes)
+    asked = Plan(chosen.name, consortium, memory, tuple(chaincodes))
+    chosen.check(asked)
+    with place.locked():
+        plan = settle(place, asked)
+        tell(notice)
+        programs = chosen.programs(plan, place)
+        write_participant_files(place, plan.consortium)
+        supervisor = Supervisor(place)
+        if not supervisor.is_running():
+            leftovers.end(place, grace_s=5)
+            _refuse_taken_ports(programs)
+        supervisor.run(programs)
+        readiness.wait_until_ready(place, plan.consortium, timeout_s, lambda: _who_cannot_start(supervisor, place))
+        readiness.found_consortium(place, plan.consortium)
+    return RunningNetwork(place.root, plan)
+
+
+def down(home: str | Path = ".network", *, wipe: bool = False) -> bool:
+    """Ends exactly what `up` started and keeps its state, unless `wipe` asks to delete it too.
+
+    Returns:
+        Whether anything ran.
+    """
+    place = Home.at(home)
+    if not place.root.exists():
+        return False
+    with place.locked():
+        supervisor = Supervisor(place)
+        ran = supervisor.is_running() or bool(leftovers.find(place))
+        supervisor.shutdown()
+        # only what a network wrote is a network's to delete
+        if wipe and place.record.exists():
+            shutil.rmtree(place.root)
+    return ran
+
+
+def status(home: str | Path = ".network") -> NetworkStatus:
+    """Returns what runs and which gateways endorse.
+
+    Raises:
+        NoNetworkError: There is no network in `home`.
+    """
+    place = Home.at(home)
+    plan = load(place)
+    processes = Supervisor(place).processes()
+    names = [one.name for one in plan.consortium.organisations]
+    endorses = readiness.probe(place, plan.consortium) if processes else dict.fromkeys(names, "the network is down")
+    return NetworkStatus(place.root, plan, processes, endorses)
+
+
+def restart(name: str, home: str | Path = ".network") -> None:
+    """Ends one program of the network and starts it again.
+
+    Raises:
+        NoNetworkError: There is no such network or program.
+    """
+    place = Home.at(home)
+    load(place)
+    with place.locked():
+        Supervisor(place).restart(name)
+
+
+def _check_chaincodes(consortium: Consortium, chaincodes: Sequence[ExternalChaincode]) -> None:
+    names = {one.name for one in consortium.organisations}
+    for external in chaincodes:
+        if external.organisation not in names:
+            raise ConsortiumError(
+                f"--chaincode {external.name}@{external.organisation}={external.address} names no organisation of this "
+                f"network: {', '.join(sorted(names))}",
+                remedy="Write NAME@ORGANISATION=HOST:PORT.",
+            )
+
+
+def _refuse_taken_ports(programs: Sequence[Program]) -> None:
+    for program in programs:
+        for what, address in program.listens.items():
+            if not is_free(address.host, address.port):
+                raise PortTakenError(
+                    f"port {address.port} ({what}) is taken by another process",
+                    remedy=f"End it, or give {what} another port in network/consortium.yaml (0 takes any free one).",
+                )
+
+
+def _who_cannot_start(supervisor: Supervisor, home: Home) -> str:
+    for process in supervisor.processes():
+        if process.state in ("BACKOFF", "FATAL"):
+            return f"{process.name} ended as soon as it was started: {_last_line(home, process.name)}"
+    return ""
+
+
+def _last_line(home: Home, name: str) -> str:
+    try:
+        lines = (home.logs / f"{name}.log").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "it said nothing"
+    return lines[-1] if lines else "it said nothing"

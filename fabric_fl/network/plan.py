@@ -1,0 +1,101 @@
+"""What was asked of `network up`, kept beside the network so that the next `up` starts the same one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.errors import NetworkChangedError, NetworkError, NoNetworkError
+from fabric_fl.network.home import Home
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ExternalChaincode:
+    """A chaincode process that somebody else runs, for one organisation."""
+
+    name: str
+    organisation: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One network.
+
+    Attributes:
+        memory: Nothing of the ledger is written to disk.
+        chaincodes: Those that this network reaches but does not run.
+    """
+
+    engine: str
+    consortium: Consortium
+    memory: bool = False
+    chaincodes: tuple[ExternalChaincode, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """Reads what `to_json` wrote."""
+        return cls(
+            engine=record["engine"],
+            consortium=Consortium.from_json(record["consortium"]),
+            memory=record["memory"],
+            chaincodes=tuple(ExternalChaincode(**one) for one in record["chaincodes"]),
+        )
+
+
+def settle(home: Home, asked: Plan) -> Plan:
+    """Returns `asked` with every port decided: by the first `up` of this network, which writes it down.
+
+    Raises:
+        NetworkChangedError: Another network than the one asked for lies there.
+    """
+    if home.record.exists():
+        known_asked, plan = _read(home)
+        if known_asked != asked:
+            raise NetworkChangedError(f"{home.root} holds another network: {_difference(known_asked, asked)}")
+        return plan
+    plan = dataclasses.replace(asked, consortium=asked.consortium.resolved())
+    record = {"schema": _SCHEMA, "asked": asked.to_json(), "plan": plan.to_json()}
+    temporary = home.record.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    temporary.replace(home.record)
+    return plan
+
+
+def load(home: Home) -> Plan:
+    """Returns the plan of the network in `home`.
+
+    Raises:
+        NoNetworkError: There is none.
+    """
+    if not home.record.exists():
+        raise NoNetworkError(f"there is no network in {home.root}")
+    return _read(home)[1]
+
+
+def _read(home: Home) -> tuple[Plan, Plan]:
+    try:
+        record = json.loads(home.record.read_text())
+        if record["schema"] != _SCHEMA:
+            raise NetworkError(f"{home.record} has schema {record['schema']}; this version reads {_SCHEMA}")
+        return Plan.from_json(record["asked"]), Plan.from_json(record["plan"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NetworkError(
+            f"{home.record} cannot be read: {error!r}",
+            remedy="Restore it, or delete the network with `fabric-fl network down --wipe`.",
+        ) from error
+
+
+def _difference(known: Plan, asked: Plan) -> str:
+    before, now = known.to_json(), asked.to_json()
+    before |= before.pop("consortium")
+    now |= now.pop("consortium")
+    return "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in before if before[name] != now[name])

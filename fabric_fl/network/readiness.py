@@ -1,0 +1,79 @@
+"""Ready means: through each organisation's gateway a transaction was endorsed by all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from fabric_fl.errors import FabricFLError
+from fabric_fl.gateway import connect
+from fabric_fl.network.consortium import Consortium, Organisation
+from fabric_fl.network.errors import NotReadyError
+from fabric_fl.network.home import Home
+
+_PROBE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
+
+
+def endorse_with_all(home: Home, consortium: Consortium, organisation: Organisation) -> str:
+    """Returns "" when the organisation's gateway had a transaction endorsed by all, else what went wrong.
+
+    The transaction, `consortium:Init`, is not submitted: endorsing it changes nothing.
+    """
+    try:
+        with connect(home.organisation(organisation.name)) as gateway:
+            contract = gateway.network(consortium.channel).contract(consortium.chaincode)
+            proposal = contract.new_proposal("consortium:Init", endorsing_organizations=consortium.msp_ids)
+            proposal.endorse(timeout=_PROBE_SECONDS)
+    except (FabricFLError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def probe(home: Home, consortium: Consortium) -> dict[str, str]:
+    """Returns for every organisation's name what `endorse_with_all` says."""
+    with ThreadPoolExecutor(len(consortium.organisations)) as pool:
+        answers = pool.map(lambda one: endorse_with_all(home, consortium, one), consortium.organisations)
+        return {one.name: answer for one, answer in zip(consortium.organisations, answers, strict=True)}
+
+
+def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died: Callable[[], str]) -> None:
+    """Returns when every gateway had a transaction endorsed by all.
+
+    Args:
+        home: Where the organisations' profiles lie.
+        consortium: With the ports decided.
+        timeout_s: How long to wait.
+        died: Says which program cannot start, "" while all can: then nobody needs to wait any longer.
+
+    Raises:
+        NotReadyError: It names the organisations whose gateway does not endorse, and why.
+    """
+    deadline = time.monotonic() + timeout_s
+    dead = ""
+
+    def wait(organisation: Organisation) -> str:
+        nonlocal dead
+        while problem := endorse_with_all(home, consortium, organisation):
+            dead = dead or died()
+            if dead or time.monotonic() > deadline:
+                return f"{organisation.name}: {problem}"
+            time.sleep(_PAUSE_SECONDS)
+        return ""
+
+    with ThreadPoolExecutor(len(consortium.organisations)) as pool:
+        problems = [problem for problem in pool.map(wait, consortium.organisations) if problem]
+    if dead:
+        raise NotReadyError(dead, remedy=f"The whole of what it said is in {home.logs}.")
+    if problems:
+        raise NotReadyError(
+            f"after {timeout_s:.0f} s not every gateway endorses. {'. '.join(problems)}",
+            remedy=f"`fabric-fl network logs --home {home.root}` shows what the processes say; `up` again waits again.",
+        )
+
+
+def found_consortium(home: Home, consortium: Consortium) -> None:
+    """Writes the consortium onto the ledger where it is not there yet; every operator's process must name the same."""
+    with connect(home.organisation(consortium.organisations[0].name)) as gateway:
+        gateway.network(consortium.channel).contract(consortium.chaincode).submit("consortium:Init")

@@ -156,6 +156,8 @@ def _write(rule: policies_pb2.SignaturePolicy, principals: list[str]) -> str:
     if rule.WhichOneof("Type") == "signed_by":
         return principals[rule.signed_by]
     gate = rule.n_out_of
+    if not gate.rules:
+        raise ValueError("the policy language has no words for a gate over nothing")
     inner = ", ".join(_write(each, principals) for each in gate.rules)
     if gate.n == len(gate.rules):
         return f"AND({inner})"

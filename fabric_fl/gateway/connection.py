@@ -1,0 +1,1 @@
+"""Connections as an organisation's profile describes them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
 
@@ -14,7 +13,7 @@ def chaincode_id(name: str) -> str:
     return f"{name}_1.0"
 
 
-def chaincode_programs(plan: Plan, home: Home) -> list[Program]:
+def chaincode_programs(plan: Plan) -> list[Program]:
     """Returns the chaincode process of every organisation, but for those that somebody else runs."""
     consortium = plan.consortium
     elsewhere = {external.organisation for external in plan.chaincodes if external.name == consortium.chaincode}
@@ -22,7 +21,6 @@ def chaincode_programs(plan: Plan, home: Home) -> list[Program]:
         Program(
             name=f"{consortium.chaincode}-{one.name}",
             command=(sys.executable, "-m", "fl_chaincode"),
-            directory=home.root,
             environment={
                 "CHAINCODE_ID": chaincode_id(consortium.chaincode),
                 "CHAINCODE_SERVER_ADDRESS": str(one.chaincode),

@@ -34,11 +34,10 @@ class DevnetEngine:
         listens = {k: v for k, v in plan.consortium.addresses().items() if not k.endswith(".chaincode")}
         devnet = Program(
             name="devnet",
-            command=(sys.executable, "-m", "fabric_fl.devnet", str(config)),
-            directory=home.root,
+            command=(sys.executable, "-m", "fabric_fl.devnet", config.name),
             listens=listens,
         )
-        return [devnet, *chaincode_programs(plan, home)]
+        return [devnet, *chaincode_programs(plan)]
 
 
 def render(plan: Plan, home: Home) -> dict[str, Any]:

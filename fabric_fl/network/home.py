@@ -40,10 +40,6 @@ class Home:
         return self.root / "supervisord.conf"
 
     @property
-    def supervisor_pid(self) -> Path:
-        return self.root / "supervisord.pid"
-
-    @property
     def supervisor_socket(self) -> Path:
         beside = self.root / "supervisor.sock"
         if len(os.fsencode(beside)) <= _LONGEST_SOCKET_PATH:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fabric_fl.errors import FabricFLError
-from fabric_fl.gateway import connect
 from fabric_fl.network.consortium import Consortium, Organisation
 from fabric_fl.network.errors import NotReadyError
 from fabric_fl.network.home import Home
@@ -21,6 +20,8 @@ def endorse_with_all(home: Home, consortium: Consortium, organisation: Organisat
 
     The transaction, `consortium:Init`, is not submitted: endorsing it changes nothing.
     """
+    from fabric_fl.gateway import connect
+
     try:
         with connect(home.organisation(organisation.name)) as gateway:
             contract = gateway.network(consortium.channel).contract(consortium.chaincode)
@@ -75,5 +76,7 @@ def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died:
 
 def found_consortium(home: Home, consortium: Consortium) -> None:
     """Writes the consortium onto the ledger where it is not there yet; every operator's process must name the same."""
+    from fabric_fl.gateway import connect
+
     with connect(home.organisation(consortium.organisations[0].name)) as gateway:
         gateway.network(consortium.channel).contract(consortium.chaincode).submit("consortium:Init")

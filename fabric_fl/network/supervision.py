@@ -43,7 +43,9 @@ class Supervisor:
     def is_running(self) -> bool:
         try:
             with self._rpc() as rpc:
-                rpc.getState()
+                rpc.getPID()
+        except xmlrpc.client.Fault:  # it is shutting down
+            return True
         except _ENDED:
             return False
         return True
@@ -110,7 +112,8 @@ class Supervisor:
         log = self._home.logs / "supervisord.log"
         with log.open("ab") as output:
             started = subprocess.run(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)],
+                [sys.executable, "-m", "supervisor.supervisord", "-c", self._home.supervisor_config.name],
+                cwd=self._home.root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -13,7 +13,7 @@ from fabric_fl.network.engine import choose_engine
 from fabric_fl.network.errors import ConsortiumError, PortTakenError
 from fabric_fl.network.home import Home
 from fabric_fl.network.participantfile import write_participant_files
-from fabric_fl.network.plan import ExternalChaincode, Plan, load, settle
+from fabric_fl.network.plan import ExternalChaincode, Plan, keep, load, settle
 from fabric_fl.network.ports import is_free
 from fabric_fl.network.program import Program
 from fabric_fl.network.supervision import ProcessStatus, Supervisor
@@ -83,11 +83,13 @@ def up(
         plan = settle(place, asked)
         tell(notice)
         programs = chosen.programs(plan, place)
-        write_participant_files(place, plan.consortium)
         supervisor = Supervisor(place)
         if not supervisor.is_running():
             leftovers.end(place, grace_s=5)
             _refuse_taken_ports(programs)
+        # only now: who has to change a port must not be told that this is another network
+        keep(place, asked, plan)
+        write_participant_files(place, plan.consortium)
         supervisor.run(programs)
         readiness.wait_until_ready(place, plan.consortium, timeout_s, lambda: _who_cannot_start(supervisor, place))
         readiness.found_consortium(place, plan.consortium)

@@ -52,22 +52,27 @@ class Plan:
 
 
 def settle(home: Home, asked: Plan) -> Plan:
-    """Returns `asked` with every port decided: by the first `up` of this network, which writes it down.
+    """Returns `asked` with every port decided, as the first `up` of this network decided them.
 
     Raises:
         NetworkChangedError: Another network than the one asked for lies there.
     """
+    if not home.record.exists():
+        return dataclasses.replace(asked, consortium=asked.consortium.resolved())
+    known_asked, plan = _read(home)
+    if known_asked != asked:
+        raise NetworkChangedError(f"{home.root} holds another network: {_difference(known_asked, asked)}")
+    return plan
+
+
+def keep(home: Home, asked: Plan, plan: Plan) -> None:
+    """Writes down what was asked for and what was decided; nothing when that is written already."""
     if home.record.exists():
-        known_asked, plan = _read(home)
-        if known_asked != asked:
-            raise NetworkChangedError(f"{home.root} holds another network: {_difference(known_asked, asked)}")
-        return plan
-    plan = dataclasses.replace(asked, consortium=asked.consortium.resolved())
+        return
     record = {"schema": _SCHEMA, "asked": asked.to_json(), "plan": plan.to_json()}
     temporary = home.record.with_suffix(".tmp")
     temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
     temporary.replace(home.record)
-    return plan
 
 
 def load(home: Home) -> Plan:

@@ -1,0 +1,125 @@
+"""consortium.yaml: what is accepted, and where each mistake is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fabric_fl.network import Address, Consortium, ConsortiumError, load_consortium
+
+ROOT = Path(__file__).parents[2]
+GOOD = """\
+schema: 1
+channel: fl
+orderers:
+  - localhost:7050
+organisations:
+  - name: org1
+    msp_id: Org1MSP
+    peers: [localhost:7051]
+    ca: localhost:7054
+    chaincode: localhost:7052
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(text: str) -> Consortium:
+        path = tmp_path / "consortium.yaml"
+        path.write_text(text)
+        return load_consortium(path)
+
+    return read
+
+
+def test_the_file_in_the_repository_is_the_default_of_three_organisations():
+    assert load_consortium(ROOT / "network" / "consortium.yaml") == Consortium.default(3)
+
+
+def test_what_is_left_out_has_a_default(load):
+    consortium = load(GOOD)
+
+    assert consortium == Consortium.default(1)
+    assert consortium.msp_ids == ("Org1MSP",)
+    assert consortium.addresses()["org1.ca"] == Address("localhost", 7054)
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "complaint"),
+    [
+        (("schema: 1", "schema: 2"), 1, "schema: this version of fabric-fl reads schema 1"),
+        (("schema: 1", "schema: 0x1"), 1, "schema: expected a whole number from 0 to 2147483648, found 0x1"),
+        (("schema: 1", "schema: '1'"), 1, "schema: expected a whole number"),
+        (("channel: fl", "channel: FL"), 2, "channel: expected a channel name in lower case, found 'FL'"),
+        (("channel: fl", "channel: 7"), 2, "expected a channel name in lower case, found '7' (put it in quotes)"),
+        (("channel: fl", "chanel: fl"), 2, "chanel: unknown field; known are schema, channel"),
+        (("channel: fl", "channel: fl\nchannel: fl"), 3, "channel: given twice"),
+        (("channel: fl\n", ""), 1, "channel missing"),
+        (("channel: fl", "channel: [fl"), 3, "no YAML"),
+        (("localhost:7050", "localhost"), 4, "orderers[0]: expected host:port"),
+        (("localhost:7050", "localhost:70500"), 4, "orderers[0]: expected host:port"),
+        (("localhost:7050", "localhost:07050"), 4, "orderers[0]: expected host:port"),
+        (("  - localhost:7050", "  - a:1\n  - a:2"), 4, "orderers: Raft needs 1, 3 or 5 orderers, found 2"),
+        (("- name: org1", "- name: Org1"), 6, "organisations[0].name: expected a name of lower-case letters"),
+        (("- name: org1", "- name: logs"), 6, "organisations[0].name: logs is the name of a directory"),
+        (("Org1MSP", "Org 1"), 7, "organisations[0].msp_id: expected an MSP id"),
+        (("peers: [localhost:7051]", "peers: []"), 8, "organisations[0].peers: expected 1 to 9 entries, found 0"),
+        (("peers: [localhost:7051]", "peers: localhost:7051"), 8, "organisations[0].peers: expected a list"),
+        (("localhost:7054", "localhost:7051"), 9, "localhost:7051 is also that of organisations[0].peers[0]"),
+        (("channel: fl", "channel: fl\nendorsement: most"), 3, "endorsement: expected majority, all, any or"),
+        (("channel: fl", "channel: fl\nbatch: {max_messages: 0}"), 3, "batch.max_messages: expected a whole"),
+        (("channel: fl", "channel: fl\nbatch: {max_messages: 1_0}"), 3, "batch.max_messages: expected a whole"),
+        (("channel: fl", "channel: fl\nbatch: 7"), 3, "batch: expected fields with names"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_refused_with_its_line_and_field(load, tmp_path, change, line, complaint):
+    assert change[0] in GOOD
+    with pytest.raises(ConsortiumError) as refused:
+        load(GOOD.replace(*change))
+
+    where, found = f"{tmp_path / 'consortium.yaml'}, line {line}", refused.value.message
+    assert found.startswith(f"{where}: ")
+    assert complaint in found
+
+
+def test_two_organisations_cannot_share_a_name_or_an_msp_id(load):
+    second = GOOD[GOOD.index("  - name") :].replace("70", "80")
+
+    with pytest.raises(ConsortiumError, match=r"line 11: organisations\[1\].name: another organisation has it already"):
+        load(GOOD + second)
+    with pytest.raises(ConsortiumError, match=r"line 12: organisations\[1\].msp_id: another organisation has it"):
+        load(GOOD + second.replace("org1", "org2"))
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n"])
+def test_an_empty_file_is_refused(load, content):
+    with pytest.raises(ConsortiumError, match="is empty"):
+        load(content)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConsortiumError, match="cannot be read"):
+        load_consortium(tmp_path / "none.yaml")
+
+
+def test_port_0_becomes_a_free_port_and_other_ports_stay(load):
+    consortium = load(GOOD.replace("7051", "0").replace("7054", "0"))
+
+    resolved = consortium.resolved().addresses()
+
+    assert resolved["org1.peers[0]"].port not in (0, resolved["org1.ca"].port)
+    assert resolved["org1.chaincode"].port == 7052
+    assert resolved["orderers[0]"].port == 7050
+
+
+def test_a_consortium_on_free_ports_uses_each_once():
+    ports = [address.port for address in Consortium.default(4).on_free_ports().addresses().values()]
+
+    assert len(set(ports)) == 1 + 4 * 3
+    assert min(ports) >= 1024
+
+
+def test_a_consortium_survives_json():
+    consortium = Consortium.default(2).on_free_ports()
+
+    assert Consortium.from_json(json.loads(json.dumps(consortium.to_json()))) == consortium

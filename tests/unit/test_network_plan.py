@@ -1,0 +1,214 @@
+"""What `up` decides before it starts anything: ports, engine, files."""
+
+import json
+import os
+import socket
+import stat
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from fabric_fl.network import (
+    Address,
+    Consortium,
+    EngineError,
+    ExternalChaincode,
+    NetworkChangedError,
+    NetworkError,
+    NoNetworkError,
+    Plan,
+    PortTakenError,
+    down,
+    status,
+    up,
+)
+from fabric_fl.network.devnet import DevnetEngine, render
+from fabric_fl.network.engine import FABRIC_PROGRAMS, choose_engine
+from fabric_fl.network.home import Home
+from fabric_fl.network.participantfile import write_participant_files
+from fabric_fl.network.plan import keep, load, settle
+from fabric_fl.network.ports import free_ports, is_free
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home.at(tmp_path)
+
+
+def lay(home: Home, plan: Plan) -> None:
+    keep(home, plan, settle(home, plan))
+
+
+def on_any_port(organisations: int = 2) -> Consortium:
+    consortium = Consortium.default(organisations)
+    anywhere = Address("localhost", 0)
+    return replace(
+        consortium,
+        orderers=(anywhere,),
+        organisations=tuple(
+            replace(one, peers=(anywhere,), ca=anywhere, chaincode=anywhere) for one in consortium.organisations
+        ),
+    )
+
+
+def test_the_ports_that_the_first_up_chose_stay(home):
+    asked = Plan("devnet", on_any_port())
+
+    first = settle(home, asked)
+    keep(home, asked, first)
+
+    assert settle(home, asked) == first == load(home)
+    assert all(address.port for address in first.consortium.addresses().values())
+
+
+def test_another_network_in_the_same_directory_is_refused_and_the_difference_named(home):
+    lay(home, Plan("devnet", Consortium.default(2)))
+
+    with pytest.raises(NetworkChangedError, match=r"memory was False, now True$"):
+        settle(home, Plan("devnet", Consortium.default(2), memory=True))
+    with pytest.raises(NetworkChangedError, match="organisations was"):
+        settle(home, Plan("devnet", Consortium.default(3)))
+
+
+def test_a_directory_without_a_network_has_nothing_to_show(home):
+    with pytest.raises(NoNetworkError, match="there is no network in"):
+        status(home.root)
+
+
+def test_a_damaged_record_is_named(home):
+    home.record.write_text('{"schema": 1}')
+
+    with pytest.raises(NetworkError, match=r"network.json cannot be read"):
+        load(home)
+
+
+def test_wiping_deletes_a_network_and_nothing_else(tmp_path):
+    (tmp_path / "network").mkdir()
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis").write_text("irreplaceable")
+    lay(Home.at(tmp_path / "network"), Plan("devnet", Consortium.default(1)))
+
+    assert down(tmp_path / "papers", wipe=True) is False
+    assert down(tmp_path / "network", wipe=True) is False
+
+    assert (tmp_path / "papers" / "thesis").exists()
+    assert not (tmp_path / "network").exists()
+
+
+def test_down_without_wipe_keeps_the_state(home):
+    lay(home, Plan("devnet", Consortium.default(1)))
+
+    down(home.root)
+
+    assert home.record.exists()
+
+
+def test_a_taken_port_is_named_with_the_remedy_and_nothing_is_started(home):
+    consortium = Consortium.default(2).on_free_ports()
+    taken = consortium.organisations[1].peers[0].port
+    with closing(socket.create_server(("127.0.0.1", taken))), pytest.raises(PortTakenError) as refused:
+        up(consortium, home=home.root, engine="devnet")
+
+    assert refused.value.message == f"port {taken} (org2.peers[0]) is taken by another process"
+    assert "org2.peers[0]" in refused.value.remedy
+    assert not home.supervisor_config.exists()
+    assert not home.record.exists(), "after changing the port it would count as another network"
+
+
+def test_free_ports_are_free_and_differ():
+    ports = free_ports(20)
+
+    assert len(set(ports)) == 20
+    assert all(is_free("localhost", port) for port in ports)
+
+
+def test_a_port_that_somebody_listens_on_is_not_free():
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        assert not is_free("localhost", server.getsockname()[1])
+
+
+def test_devnet_is_taken_when_no_fabric_is_found_and_one_line_says_so():
+    engine, notice = choose_engine(None, {"PATH": "/nowhere"})
+
+    assert engine.name == "devnet"
+    assert notice.startswith("No Hyperledger Fabric was found on PATH or in FABRIC_BIN, so this is devnet")
+    assert "without fault tolerance or decentralisation" in notice
+    assert "\n" not in notice
+
+
+def test_fabric_that_cannot_be_started_is_refused_with_what_is_missing(tmp_path):
+    for name in FABRIC_PROGRAMS[1:]:
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    with pytest.raises(EngineError, match=r"cannot start Hyperledger Fabric itself yet \(peer not found on PATH"):
+        choose_engine(None, {"ENGINE": "fabric", "PATH": "/nowhere", "FABRIC_BIN": f"/none{os.pathsep}{tmp_path}"})
+
+
+def test_an_argument_goes_before_the_variable_and_unknown_engines_are_refused():
+    assert choose_engine("devnet", {"ENGINE": "fabric", "PATH": ""})[0].name == "devnet"
+    with pytest.raises(EngineError, match="there is no engine 'besu'"):
+        choose_engine("besu", {})
+
+
+@pytest.mark.parametrize("extra", ["orderers", "peers"])
+def test_devnet_refuses_what_it_cannot_run(extra):
+    consortium = Consortium.default(1)
+    two = (Address("localhost", 1), Address("localhost", 2))
+    if extra == "orderers":
+        consortium = replace(consortium, orderers=(*two, Address("localhost", 3)))
+    else:
+        consortium = replace(consortium, organisations=(replace(consortium.organisations[0], peers=two),))
+
+    with pytest.raises(EngineError, match="devnet has one"):
+        DevnetEngine().check(Plan("devnet", consortium))
+
+
+def test_each_organisation_has_a_chaincode_process_unless_somebody_else_runs_it(home):
+    plan = Plan("devnet", Consortium.default(3), chaincodes=(ExternalChaincode("fl", "org2", "127.0.0.1:9"),))
+
+    programs = {program.name: program for program in DevnetEngine().programs(plan, home)}
+
+    assert list(programs) == ["devnet", "fl-org1", "fl-org3"]
+    assert programs["fl-org3"].environment["CHAINCODE_SERVER_ADDRESS"] == "localhost:7072"
+    assert programs["fl-org3"].environment["FL_CONSORTIUM"] == "Org1MSP,Org2MSP,Org3MSP"
+
+
+def test_devnet_is_told_where_every_chaincode_process_listens(home):
+    plan = Plan(
+        "devnet",
+        Consortium.default(2),
+        memory=True,
+        chaincodes=(ExternalChaincode("fl", "org2", "127.0.0.1:9"), ExternalChaincode("basic", "org1", "127.0.0.1:8")),
+    )
+
+    config = render(plan, home)
+
+    assert config["state"] is None
+    assert [(one["name"], one["addresses"]) for one in config["chaincodes"]] == [
+        ("fl", {"Org1MSP": "localhost:7052", "Org2MSP": "127.0.0.1:9"}),
+        ("basic", {"Org1MSP": "127.0.0.1:8"}),
+    ]
+
+
+def test_participant_files_name_the_own_store_and_the_others_and_are_never_overwritten(home):
+    consortium = Consortium.default(3)
+    write_participant_files(home, consortium)
+    path = home.root / "org2" / "participant.json"
+    record = json.loads(path.read_text())
+
+    assert record == {
+        "schema": 1,
+        "msp_id": "Org2MSP",
+        "channel": "fl",
+        "chaincode": "fl",
+        "private": "private",
+        "store": "blobs",
+        "stores": {"Org1MSP": "../org1/blobs", "Org3MSP": "../org3/blobs"},
+    }
+
+    path.write_text(json.dumps({**record, "store": "s3://bucket"}))
+    write_participant_files(home, consortium)
+    assert json.loads(path.read_text())["store"] == "s3://bucket"

@@ -1,0 +1,63 @@
+"""Exact aggregation: canonical blobs, the integer sum, the server step, and the process that computes them.
+
+Needs numpy alone. What a validator calls is `AggregationWorker.aggregate`.
+"""
+
+from fabric_fl.aggregation.aggregate import aggregate, leave_one_out_models
+from fabric_fl.aggregation.codec import (
+    Blob,
+    ModelBlob,
+    StateBlob,
+    UpdateBlob,
+    UpdateHeader,
+    decode,
+    decode_model,
+    decode_state,
+    decode_update,
+    digest,
+    encode,
+    update_size,
+)
+from fabric_fl.aggregation.errors import REFUSALS, AggregationError, BlobError, NotFiniteError, WorkerError
+from fabric_fl.aggregation.files import BlobFile, read_model, read_state, write
+from fabric_fl.aggregation.ring import quantise
+from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
+from fabric_fl.aggregation.server import FedAvg, ServerStep, server_step
+from fabric_fl.aggregation.tensors import Layout, Tensors
+from fabric_fl.aggregation.worker import AggregationWorker
+
+__all__ = [
+    "REFUSALS",
+    "AggregationError",
+    "AggregationResult",
+    "AggregationWorker",
+    "Blob",
+    "BlobError",
+    "BlobFile",
+    "FedAvg",
+    "Layout",
+    "ModelBlob",
+    "NotFiniteError",
+    "RoundInputs",
+    "ServerStep",
+    "StateBlob",
+    "Tensors",
+    "UpdateBlob",
+    "UpdateHeader",
+    "UpdateInput",
+    "WorkerError",
+    "aggregate",
+    "decode",
+    "decode_model",
+    "decode_state",
+    "decode_update",
+    "digest",
+    "encode",
+    "leave_one_out_models",
+    "quantise",
+    "read_model",
+    "read_state",
+    "server_step",
+    "update_size",
+    "write",
+]

@@ -1,0 +1,99 @@
+"""Blobs as files: opened with care, verified before use, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from fabric_fl.aggregation.codec import Blob, ModelBlob, StateBlob, chunks, decode_model, decode_state
+from fabric_fl.aggregation.errors import SIZE, BlobError
+
+
+@dataclass(frozen=True)
+class BlobFile:
+    """A local file and what it must contain."""
+
+    path: Path
+    digest: str
+    size: int
+
+
+def open_blob(path: Path, size: int) -> FileIO:
+    """Open a regular file of exactly `size` bytes; nothing is read yet.
+
+    Raises:
+        BlobError: It is a link, a pipe or anything else, or of another size.
+        OSError: It cannot be opened.
+    """
+    # O_NONBLOCK: a named pipe put in the file's place must not make us wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+        os.close(descriptor)
+        raise BlobError(f"{path} is not a file of {size} bytes", code=SIZE)
+    return FileIO(descriptor, "rb")
+
+
+def file_digest(file: FileIO) -> str:
+    """SHA-256 of a file from its present position on, in constant memory."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_verified(file: BlobFile) -> bytes:
+    """A blob's bytes, after their digest was found right.
+
+    Raises:
+        BlobError: Size or digest differ, or the file cannot be read.
+    """
+    try:
+        with open_blob(file.path, file.size) as opened:
+            data = opened.read(file.size)
+    except OSError as error:
+        raise BlobError(f"{file.path} cannot be read: {error.strerror}", code="FL-BLOB-UNREADABLE") from error
+    if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.digest:
+        raise BlobError(f"{file.path} does not have the digest {file.digest}", code="FL-BLOB-DIGEST")
+    return data
+
+
+def read_model(path: Path, digest: str, size: int) -> ModelBlob:
+    """Read a model's weights; see `read_verified` and `codec.decode`."""
+    return decode_model(read_verified(BlobFile(path, digest, size)))
+
+
+def read_state(path: Path, digest: str, size: int) -> StateBlob:
+    """Read a server state; see `read_verified` and `codec.decode`."""
+    return decode_state(read_verified(BlobFile(path, digest, size)))
+
+
+def write(blob: Blob, path: Path) -> BlobFile:
+    """Write a blob whole or not at all, readable by its owner only, and on the disk when this returns."""
+    hasher, size = hashlib.sha256(), 0
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks(blob):
+                file.write(chunk)
+                hasher.update(chunk)
+                size += len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+    return BlobFile(path, hasher.hexdigest(), size)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in this directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,86 @@
+"""A blob file written a block at a time, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from fabric_fl.aggregation.codec import DTYPES
+from fabric_fl.aggregation.errors import AggregationError
+from fabric_fl.aggregation.files import BlobFile, file_digest
+from fabric_fl.aggregation.header import Header
+from fabric_fl.aggregation.ring import Float64
+
+
+class OutputStream:
+    """A blob written a block at a time, whole or not at all.
+
+    What it holds can be computed again until it is in a store, which syncs it; so nothing is synced here.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.part")
+        self._dtype = DTYPES[header.dtype]
+        prefix = header.encode()
+        self._data = len(prefix)
+        self._size = len(prefix) + header.data_size
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _storage(path):
+            self._file = FileIO(os.open(self._temporary, flags, 0o600), "r+b")
+            _write_all(self._file, memoryview(prefix))
+
+    def write(self, offset: int, values: Float64) -> None:
+        """Round the values to the file's type and write them at an element's offset.
+
+        Raises:
+            AggregationError: One of them is not finite, before or after rounding.
+        """
+        with np.errstate(over="ignore"):
+            block = values.astype(self._dtype, copy=False)
+        if not np.isfinite(block).all():
+            raise AggregationError(
+                "the next model would hold NaN or infinity",
+                code="FL-AGGREGATE-NOT-FINITE",
+                remedy="The task's learning rates are too high for these updates: abort the round, lower them.",
+            )
+        with _storage(self._path):
+            self._file.seek(self._data + self._dtype.itemsize * offset)
+            _write_all(self._file, np.ascontiguousarray(block).view(np.uint8).data)
+
+    def finish(self) -> BlobFile:
+        """Give the file its name. The digest is taken from what the file now holds."""
+        self._file.seek(0)
+        digest = file_digest(self._file)
+        self._file.close()
+        with _storage(self._path):
+            self._temporary.replace(self._path)
+        return BlobFile(self._path, digest, self._size)
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was finished."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AggregationError(
+            f"{path} cannot be written: {error.strerror}",
+            code="FL-AGGREGATE-STORAGE",
+            remedy="Free space in the directory, or point to another; what was committed is untouched.",
+        ) from error
+
+
+def _write_all(file: FileIO, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        done += file.write(view[done:])

@@ -1,0 +1,80 @@
+"""The ring of signed 64-bit integers in which updates are summed, so that order cannot matter.
+
+q = rint(clip(initial - final) * 2^f) with |q| <= Q; S = sum(n * q); d = (float64(S) / float64(sum(n))) * 2^-f.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from fabric_fl.aggregation.errors import AggregationError, NotFiniteError
+from fabric_fl.aggregation.tensors import Tensors
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+MAX_BOUND = (1 << 31) - 1
+
+_log = logging.getLogger(__name__)
+
+
+def quantise(delta: Tensors, f: int, bound: int) -> Tensors:
+    """Round `delta * 2^f` to integers, halves to even, within ±bound.
+
+    Args:
+        delta: float32 or float64, initial minus final weights.
+        f: Fraction bits, 0 to 52.
+        bound: Q, the largest magnitude that the task allows, at most 2^31 - 1.
+
+    Returns:
+        The same names and shapes, int32.
+
+    Raises:
+        NotFiniteError: A value is NaN or infinite; nothing sensible could be sent.
+    """
+    if not 0 <= f <= 52 or not 1 <= bound <= MAX_BOUND:
+        raise ValueError(f"f is 0 to 52 and the bound 1 to {MAX_BOUND}, not {f} and {bound}")
+    quantised, clipped = {}, 0
+    for name, values in delta.items():
+        scaled = np.multiply(values, np.float64(2.0**f), dtype=np.float64)
+        if not np.isfinite(scaled).all():
+            raise NotFiniteError(f"the update of {name} holds NaN or infinity")
+        np.rint(scaled, out=scaled)
+        clipped += int(np.count_nonzero(np.abs(scaled) > bound))
+        quantised[name] = np.clip(scaled, -bound, bound, out=scaled).astype(np.int32)
+    if clipped:
+        _log.warning("%d of %d values of the update were clipped to ±%g", clipped, delta.size, bound / 2.0**f)
+    return Tensors(quantised)
+
+
+def check_capacity(num_examples: int, bound: int) -> None:
+    """Refuse a round whose sum could leave the ring.
+
+    Raises:
+        AggregationError: `num_examples * bound` reaches 2^63.
+    """
+    if num_examples * bound >= 1 << 63:
+        raise AggregationError(
+            f"{num_examples} examples with values up to {bound} could wrap a 64-bit sum", code="FL-AGGREGATE-CAPACITY"
+        )
+
+
+def within(q: Int32, bound: int) -> bool:
+    """Whether every value is in ±bound. Minimum and maximum, because the absolute value of -2^31 is no int32."""
+    return q.size == 0 or (int(q.max()) <= bound and int(q.min()) >= -bound)
+
+
+def add(total: Int64, q: Int32, num_examples: int, scratch: Int64) -> None:
+    """Add `num_examples * q` to the total in place; `scratch` is as large as `total`."""
+    np.multiply(q, np.int64(num_examples), out=scratch, dtype=np.int64)
+    np.add(total, scratch, out=total)
+
+
+def dequantise(total: Int64, num_examples: int, f: int) -> Float64:
+    """The mean update, float64: a division, then a multiplication by a power of two, each correctly rounded."""
+    mean = np.divide(total.astype(np.float64), np.float64(num_examples))
+    return np.multiply(mean, np.float64(2.0**-f), out=mean)

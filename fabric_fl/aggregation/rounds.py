@@ -1,0 +1,96 @@
+"""What goes into the sum of a round and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric_fl.aggregation.codec import UpdateHeader
+from fabric_fl.aggregation.files import BlobFile
+from fl_chaincode.canonical import H, hash_json
+
+
+@dataclass(frozen=True)
+class UpdateInput:
+    """A reveal, and where its blob lies on this machine: `path` is None when its size forbade fetching it."""
+
+    participant: str
+    path: Path | None
+    digest: str
+    size: int
+    num_examples: int
+
+
+@dataclass(frozen=True)
+class RoundInputs:
+    """Everything that decides the next model. Two validators with equal inputs get equal results.
+
+    Attributes:
+        base: The digest that the updates were made from, as the round's record states it.
+        model: The last committed model, or the initial one.
+        state: The last committed server state; None before the first commit, when it is made from `model`.
+        f: Fraction bits of the quantisation.
+        bound: The largest magnitude of a quantised value.
+        server: The task's server step.
+    """
+
+    task: str
+    round: int
+    attempt: int
+    base: str
+    model: BlobFile
+    state: BlobFile | None
+    updates: tuple[UpdateInput, ...]
+    f: int
+    bound: int
+    max_examples: int
+    server: Mapping[str, str]
+
+    def header(self, update: UpdateInput) -> UpdateHeader:
+        """The header that this update must carry."""
+        return UpdateHeader(self.task, self.round, update.participant, self.base, update.num_examples, self.f)
+
+
+@dataclass(frozen=True)
+class AggregationResult:
+    """The outcome of a round as one validator computed it.
+
+    Attributes:
+        aggregate: A, the digest of the sum. Whoever knows it can prove to have summed, so it stays here until Commit.
+        included: Participants whose updates were summed, sorted.
+        refused: Code by participant.
+        result: What the quorum is on.
+        num_examples: Of all included updates together.
+    """
+
+    aggregate: str
+    included: tuple[str, ...]
+    refused: Mapping[str, str]
+    model: BlobFile
+    state: BlobFile
+    result: str
+    num_examples: int
+
+    def proof(self, task: str, round: int, attempt: int, organisation: str) -> str:  # noqa: A002 - the protocol's word
+        """Show that this organisation has summed the updates, without telling the sum."""
+        return H("fl/proof/v1", task, round, attempt, organisation, self.aggregate)
+
+
+def result_digest(
+    inputs: RoundInputs, included: tuple[str, ...], refused: Mapping[str, str], model: str, state: str
+) -> str:
+    """The digest of everything that payment and the next round depend on."""
+    return hash_json(
+        "fl/result/v1",
+        value={
+            "task": inputs.task,
+            "round": inputs.round,
+            "attempt": inputs.attempt,
+            "base": inputs.base,
+            "included": list(included),
+            "refused": dict(refused),
+            "model": model,
+            "state": state,
+        },
+    )

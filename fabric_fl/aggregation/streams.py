@@ -1,0 +1,157 @@
+"""Blob files read and written a block at a time, so that memory does not grow with the model."""
+
+from __future__ import annotations
+
+import hashlib
+from io import FileIO
+
+import numpy as np
+
+from fabric_fl.aggregation import ring
+from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
+from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
+from fabric_fl.aggregation.files import BlobFile, file_digest, open_blob
+from fabric_fl.aggregation.header import decode_header, header_length
+from fabric_fl.aggregation.ring import Float64, Int32
+from fabric_fl.aggregation.rounds import RoundInputs, UpdateInput
+from fabric_fl.aggregation.server import ServerStep, State
+from fabric_fl.aggregation.tensors import Array, Layout
+
+BLOCK = 1 << 15
+"""Elements. A block of updates, sum and state together stays within a processor's cache."""
+
+
+class UpdateStream:
+    """One update, hashed and checked in the same pass that reads it.
+
+    Attributes:
+        refused: Why its content is invalid, the same for every validator, once known.
+        missing: Whether the file is not there or not what the ledger names.
+    """
+
+    def __init__(self, update: UpdateInput, inputs: RoundInputs, layout: Layout) -> None:
+        self.participant = update.participant
+        self.num_examples = update.num_examples
+        self.refused: str | None = None
+        self.missing = False
+        self._digest = update.digest
+        self._bound = inputs.bound
+        self._hash = hashlib.sha256()
+        self._file: FileIO | None = None
+        # Only one header and one size are right: a hostile header is compared, never parsed.
+        expected = update_header(inputs.header(update), layout)
+        header = expected.encode()
+        if update.size != len(header) + expected.data_size:
+            self.refused = SIZE
+            return
+        try:
+            self._file = open_blob(update.path, update.size) if update.path is not None else None
+        except (OSError, BlobError):
+            self._file = None
+        if self._file is None:
+            self.missing = True
+            return
+        found = self._file.read(len(header))
+        self._hash.update(found)
+        if found != header:
+            self.refused = HEADER
+
+    @property
+    def usable(self) -> bool:
+        return self.refused is None and not self.missing
+
+    def read(self, block: Int32) -> None:
+        """Fill `block` with the next values; `refused` or `missing` tells whether they may be used."""
+        if self._file is None:
+            return
+        if _read_into(self._file, block):
+            self._hash.update(block.data)
+            if self.refused is None and not ring.within(block, self._bound):
+                self.refused = BOUND
+        else:
+            self.missing = True
+
+    def close(self) -> None:
+        """Close the file; now `missing` is final, because the digest is known."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self.missing = self.missing or self._hash.hexdigest() != self._digest
+
+
+class StartStream:
+    """Where the server step starts: the committed state, or the initial model in its place.
+
+    It is verified whole before a block of it is used.
+
+    Raises:
+        AggregationError: The file is missing or not what the ledger names.
+        BlobError: The right bytes, but no state, or no model.
+    """
+
+    def __init__(self, inputs: RoundInputs) -> None:
+        blob = inputs.state if inputs.state is not None else inputs.model
+        self._file = _open_verified(blob)
+        try:
+            self._file.seek(0)
+            length = header_length(self._file.read(8), blob.size)
+            header = decode_header(self._file.read(length))
+            self.layout, self.slots = read_layout(header)
+        except BaseException:
+            self._file.close()
+            raise
+        self._dtype = DTYPES[header.dtype]
+        self._data = 8 + length
+        if self._data + header.data_size != blob.size:
+            self._file.close()
+            raise BlobError(f"{blob.path} is not as long as its header says", code=SIZE)
+        if header.metadata["kind"] != ("model" if inputs.state is None else "state"):
+            self._file.close()
+            raise BlobError(f"{blob.path} is of the kind {header.metadata['kind']}, not what is needed", code=HEADER)
+
+    def state(self, step: ServerStep, offset: int, count: int) -> State:
+        """A block of the state before the step, as float64."""
+        slots = self._read(offset, count)
+        return slots if self.slots else step.init(slots["w"])
+
+    def _read(self, start: int, count: int) -> dict[str, Float64]:
+        found = {}
+        for index, slot in enumerate(self.slots or ("w",)):
+            block = np.empty(count, self._dtype)
+            self._file.seek(self._data + self._dtype.itemsize * (index * self.layout.size + start))
+            if not _read_into(self._file, block):
+                raise AggregationError("the committed state changed while it was read", code="FL-AGGREGATE-UNAVAILABLE")
+            found[slot] = block.astype(np.float64, copy=False)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _open_verified(blob: BlobFile) -> FileIO:
+    try:
+        file = open_blob(blob.path, blob.size)
+    except OSError as error:
+        raise _unavailable(blob, error.strerror or "it cannot be opened") from error
+    except BlobError as error:
+        raise _unavailable(blob, "it is of another size") from error
+    if file_digest(file) != blob.digest:
+        file.close()
+        raise _unavailable(blob, "its digest is another")
+    return file
+
+
+def _unavailable(blob: BlobFile, why: str) -> AggregationError:
+    message = f"{blob.path} is not the blob {blob.digest[:16]}…: {why}"
+    return AggregationError(message, code="FL-AGGREGATE-UNAVAILABLE", remedy="Fetch the blob again.")
+
+
+def _read_into(file: FileIO, block: Array) -> bool:
+    view = block.view(np.uint8).data
+    done = 0
+    while done < len(view):
+        count = file.readinto(view[done:])
+        if not count:
+            return False
+        done += count
+    return True

@@ -1,0 +1,60 @@
+"""The process that sums: `python -m fabric_fl.aggregation.worker`.
+
+It imports numpy and never TensorFlow, reads a request a line on standard input, and ends when that is closed, as it is
+when the process that started it is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from fabric_fl.aggregation.aggregate import aggregate, leave_one_out_models
+from fabric_fl.aggregation.errors import WorkerError
+from fabric_fl.aggregation.floats import require_subnormals
+from fabric_fl.aggregation.worker import messages
+from fabric_fl.errors import FabricFLError
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer every request until there are no more."""
+    for line in requests:
+        answers.write(json.dumps(_answer(line)) + "\n")
+        answers.flush()
+
+
+def _answer(line: str) -> messages.Json:
+    try:
+        request = json.loads(line)
+        inputs, directory = messages.inputs_from_json(request["inputs"]), Path(request["directory"])
+        if request["call"] == "aggregate":
+            return {"result": messages.result_to_json(aggregate(inputs, directory))}
+        models = leave_one_out_models(inputs, request["included"], directory)
+        return {"result": {participant: messages.file_to_json(model) for participant, model in models.items()}}
+    except FabricFLError as error:
+        return {"error": messages.error_to_json(error)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it rather than wait
+        return {"error": messages.error_to_json(WorkerError(f"{type(error).__name__}: {error}"))}
+
+
+def main() -> None:
+    # Ctrl-C reaches the whole process group; our end is when standard input closes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Answers go to a descriptor of our own, so that nothing printed by a library gets between them.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        try:
+            require_subnormals()
+        except FabricFLError as error:
+            answers.write(json.dumps({"error": messages.error_to_json(error)}) + "\n")
+            return
+        answers.write(json.dumps({"ready": os.getpid()}) + "\n")
+        answers.flush()
+        serve(sys.stdin, answers)
+
+
+main()

@@ -13,9 +13,9 @@
     serve(Counter(), ServerConfig.from_env(os.environ))
 """
 
-from .chaincode import Chaincode
-from .config import ServerConfig
-from .errors import (
+from fabric_ccaas.chaincode import Chaincode
+from fabric_ccaas.config import ServerConfig
+from fabric_ccaas.errors import (
     CcaasError,
     ConfigError,
     InvalidArgumentError,
@@ -24,12 +24,12 @@ from .errors import (
     PeerError,
     StreamClosedError,
 )
-from .identity import ClientIdentity
-from .query import KV, KeyModification, Page, Results
-from .response import Response
-from .server import Server, serve
-from .stub import Stub
-from .tls import TLSConfig
+from fabric_ccaas.identity import ClientIdentity
+from fabric_ccaas.query import KV, KeyModification, Page, Results
+from fabric_ccaas.response import Response
+from fabric_ccaas.server import Server, serve
+from fabric_ccaas.stub import Stub
+from fabric_ccaas.tls import TLSConfig
 
 __all__ = [
     "KV",

@@ -4,12 +4,12 @@ import logging
 import traceback
 from typing import Protocol
 
-from .errors import CcaasError, InvalidArgumentError, PeerError
-from .features import PeerFeatures
-from .message import MAX_PAYLOAD_BYTES, Message, type_name
-from .response import Response
-from .stub import Stub
-from .transaction import Transaction
+from fabric_ccaas.errors import CcaasError, InvalidArgumentError, PeerError
+from fabric_ccaas.features import PeerFeatures
+from fabric_ccaas.message import MAX_PAYLOAD_BYTES, Message, type_name
+from fabric_ccaas.response import Response
+from fabric_ccaas.stub import Stub
+from fabric_ccaas.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,6 @@ def _trail(error: BaseException) -> str:
     while cause is not None:
         frames = traceback.walk_tb(cause.__traceback__)
         lines = [f"{frame.f_code.co_filename}:{line}" for frame, line in frames]
-        trails.append(" > ".join([*lines[1:], type(cause).__name__]))
+        trails.append(" > ".join([*lines, type(cause).__name__]))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "; after ".join(trails)

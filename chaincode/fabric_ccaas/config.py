@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import ConfigError
-from .setting import require_setting
-from .tls import TLSConfig
+from fabric_ccaas.errors import ConfigError
+from fabric_ccaas.setting import require_setting
+from fabric_ccaas.tls import TLSConfig
 
 CHAINCODE_ID = ("CHAINCODE_ID", "CORE_CHAINCODE_ID_NAME")
 SERVER_ADDRESS = ("CHAINCODE_SERVER_ADDRESS",)

@@ -8,13 +8,13 @@ from concurrent.futures import Executor
 import grpc
 from fabric_protos.peer import chaincode_pb2
 
-from .admission import Admission
-from .chaincode import Chaincode, execute
-from .config import ServerConfig
-from .features import PeerFeatures
-from .message import ChaincodeMessage, Message, type_name
-from .response import Response
-from .transaction import Transaction
+from fabric_ccaas.admission import Admission
+from fabric_ccaas.chaincode import Chaincode, execute
+from fabric_ccaas.config import ServerConfig
+from fabric_ccaas.features import PeerFeatures
+from fabric_ccaas.message import ChaincodeMessage, Message, type_name
+from fabric_ccaas.response import Response
+from fabric_ccaas.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from fabric_protos.msp import identities_pb2
 from google.protobuf.message import DecodeError
 
-from .errors import InvalidArgumentError
+from fabric_ccaas.errors import InvalidArgumentError
 
 ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")  # where a Fabric CA puts them
 

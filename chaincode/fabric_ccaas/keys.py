@@ -8,7 +8,7 @@ for ``("t1", "1", "mallory")``: it is refused, as is everything that the ledger 
 
 from collections.abc import Sequence
 
-from .errors import InvalidKeyError
+from fabric_ccaas.errors import InvalidKeyError
 
 SEPARATOR = "\x00"
 LAST = "\U0010ffff"  # sorts after every other character, hence ends a range of composite keys

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.peer import chaincode_shim_pb2
 
-from .message import ChaincodeMessage
-from .proposal import nanoseconds
-from .transaction import Transaction
+from fabric_ccaas.message import ChaincodeMessage
+from fabric_ccaas.proposal import nanoseconds
+from fabric_ccaas.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from fabric_protos.peer import chaincode_shim_pb2_grpc
 
-from .admission import Admission
-from .chaincode import Chaincode
-from .config import ServerConfig
-from .errors import ConfigError
-from .handler import Handler
-from .health import Health
-from .message import MAX_MESSAGE_BYTES
+from fabric_ccaas.admission import Admission
+from fabric_ccaas.chaincode import Chaincode
+from fabric_ccaas.config import ServerConfig
+from fabric_ccaas.errors import ConfigError
+from fabric_ccaas.handler import Handler
+from fabric_ccaas.health import Health
+from fabric_ccaas.message import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .errors import ConfigError
+from fabric_ccaas.errors import ConfigError
 
 # What Go's strconv.ParseBool takes, because Fabric's own samples parse their flags with it.
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})

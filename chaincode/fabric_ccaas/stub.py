@@ -5,17 +5,17 @@ from functools import cached_property
 
 from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, chaincode_shim_pb2
 
-from . import keys
-from .errors import InvalidArgumentError, PeerError
-from .features import PeerFeatures
-from .identity import ClientIdentity
-from .message import ChaincodeMessage, Message
-from .proposal import Proposal
-from .query import KV, KeyModification, Page, Results, parse_page
-from .response import Response
-from .transaction import Transaction
-from .unsupported import Unsupported
-from .writes import WriteBuffer
+from fabric_ccaas import keys
+from fabric_ccaas.errors import InvalidArgumentError, PeerError
+from fabric_ccaas.features import PeerFeatures
+from fabric_ccaas.identity import ClientIdentity
+from fabric_ccaas.message import ChaincodeMessage, Message
+from fabric_ccaas.proposal import Proposal
+from fabric_ccaas.query import KV, KeyModification, Page, Results, parse_page
+from fabric_ccaas.response import Response
+from fabric_ccaas.transaction import Transaction
+from fabric_ccaas.unsupported import Unsupported
+from fabric_ccaas.writes import WriteBuffer
 
 
 class Stub(Unsupported):

@@ -8,8 +8,8 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from .errors import ConfigError
-from .setting import read_flag, read_setting
+from fabric_ccaas.errors import ConfigError
+from fabric_ccaas.setting import read_flag, read_setting
 
 # A name of fabric-samples and one of Fabric's documentation each; all take a path, and the text of a PEM file too.
 KEY = ("CHAINCODE_TLS_KEY", "CHAINCODE_TLS_KEY_FILE", "CORE_CHAINCODE_TLS_KEY_FILE")

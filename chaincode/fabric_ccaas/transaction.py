@@ -4,8 +4,8 @@ import queue
 import threading
 from collections.abc import Callable
 
-from .errors import InvalidArgumentError, PeerError, StreamClosedError
-from .message import MAX_PAYLOAD_BYTES, ChaincodeMessage, Message, type_name
+from fabric_ccaas.errors import InvalidArgumentError, PeerError, StreamClosedError
+from fabric_ccaas.message import MAX_PAYLOAD_BYTES, ChaincodeMessage, Message, type_name
 
 
 class Transaction:

@@ -6,7 +6,7 @@ They fail where they are called. A stub that returned nothing would have a rule 
 from collections.abc import Callable
 from typing import NoReturn
 
-from .errors import NotSupportedError
+from fabric_ccaas.errors import NotSupportedError
 
 
 def _left_out(what: str) -> Callable[..., NoReturn]:

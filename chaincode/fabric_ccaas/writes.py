@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from fabric_protos.peer import chaincode_shim_pb2
 from fabric_protos.peer.chaincode_shim_pb2 import WriteRecord
 
-from .features import PeerFeatures
-from .message import ChaincodeMessage, Message
-from .transaction import Transaction
+from fabric_ccaas.features import PeerFeatures
+from fabric_ccaas.message import ChaincodeMessage, Message
+from fabric_ccaas.transaction import Transaction
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024  # far below a message's limit: a peer holds several transactions' batches
 

@@ -1,0 +1,348 @@
+"""The contract `fl`, one method a function: JSON goes in, records come out.
+
+Whatever passes by itself is tried again, from fresh reads: conflicts with other transactions, peers that disagree for a
+moment, a gateway or chaincode process that restarts. A transaction that was perhaps sent is pursued under its own id
+and never made a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
+
+from fabric_fl.errors import FabricFLError
+from fabric_fl.gateway.chaincode_events import ChaincodeEvent
+from fabric_fl.gateway.errors import CommitStatusError, GatewayError, SubmitError
+from fabric_fl.gateway.network import Network
+from fabric_fl.gateway.retry import DISAGREEMENT, Backoff, is_passing, pursue
+from fabric_fl.task_status import Attested, ScoreBoard, SubmittedUpdate, TaskStatus
+from fl_chaincode import canonical
+from fl_chaincode.codec import Record
+from fl_chaincode.errors import HELP, FLError
+from fl_chaincode.errors import parse as parse_refusal
+from fl_chaincode.records import (
+    Attestation,
+    Consortium,
+    Entry,
+    Issue,
+    Model,
+    Opening,
+    Participant,
+    Reveal,
+    Round,
+    Settlement,
+    Task,
+    Transfer,
+    Update,
+    Vote,
+)
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+PATIENCE = 60.0  # seconds for which a call is tried again
+
+
+class Contract(Protocol):
+    """What the ledger is reached through: `fabric_fl.gateway.Contract`, or one in memory."""
+
+    def submit(self, name: str, /, *args: str) -> bytes: ...
+
+    def evaluate(self, name: str, /, *args: str) -> bytes: ...
+
+
+class ChaincodeEvents(Protocol):
+    """A stream of events that can be closed, also from another thread."""
+
+    def __iter__(self) -> Iterator[ChaincodeEvent]: ...
+
+    def close(self) -> None: ...
+
+
+class LedgerRefused(FabricFLError):  # noqa: N818 -- what happened; nothing is wrong with the program
+    """The contract refused the call; nothing was written.
+
+    Attributes:
+        code: The contract's own code, such as FL-ROUND-SEALED.
+        remedy: What the contract's vocabulary says about it.
+    """
+
+    code = "FL-LEDGER-REFUSED"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message, code=code, remedy=HELP.get(code, "A newer contract than this program: upgrade it."))
+
+
+class LedgerFormatError(FabricFLError):
+    """An answer of the contract cannot be read by this version."""
+
+    code = "FL-LEDGER-FORMAT"
+    remedy = "The contract is newer than this program: upgrade it."
+
+
+class TaskEvents:
+    """The contract's events as (function, its task and round); closeable from another thread."""
+
+    def __init__(self, events: ChaincodeEvents, task: str | None) -> None:
+        self._events = events
+        self._task = task
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for event in self._events:
+            about = _decode(event.payload) if event.payload else {}
+            if self._task is None or about.get("task") == self._task:
+                yield event.event_name, about
+
+    def close(self) -> None:
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FLLedger:
+    """The contract's functions in the name of one organisation.
+
+    Args:
+        contract: Where calls go.
+        events: Opens a stream of the contract's events from now on.
+        patience: Seconds for which a call is tried again.
+
+    Every method raises LedgerRefused where the contract refuses, and a GatewayError when patience has ended.
+    """
+
+    def __init__(
+        self, contract: Contract, events: Callable[[], ChaincodeEvents] | None = None, *, patience: float = PATIENCE
+    ) -> None:
+        self._contract = contract
+        self._events = events
+        self._patience = patience
+
+    @classmethod
+    def on(cls, network: Network, chaincode_name: str = "fl", *, patience: float = PATIENCE) -> Self:
+        """Return the contract on a channel, with its events."""
+        return cls(
+            network.contract(chaincode_name), lambda: network.chaincode_events(chaincode_name), patience=patience
+        )
+
+    def events(self, task: str | None = None) -> TaskEvents:
+        """Return what is written from now on, of one task or of all: (function name, {"task", "round"}).
+
+        Whoever opens the stream first and reads the ledger then misses nothing.
+        """
+        if self._events is None:
+            raise FabricFLError("this ledger was opened without events")
+        return TaskEvents(self._events(), task)
+
+    # The consortium and its participants
+
+    def init_consortium(self) -> Consortium:
+        return self._write(Consortium, "consortium:Init")
+
+    def consortium(self) -> Consortium:
+        return self._read(Consortium, "consortium:Read")
+
+    def register(self, name: str, description: str = "") -> Participant:
+        """Register the caller's organisation, or return its record if that was done."""
+        fields = {"name": name} | ({"description": description} if description else {})
+        return self._write(Participant, "participants:Register", fields)
+
+    def participant(self, msp_id: str) -> Participant:
+        return self._read(Participant, "participants:Read", msp_id)
+
+    def participants(self) -> tuple[Participant, ...]:
+        return self._list(Participant.from_json, "participants:List")
+
+    # Tasks
+
+    def create_task(self, spec: Mapping[str, Any], inputs: Iterable[str] = ()) -> Task:
+        """Create a task and lock its budget.
+
+        Args:
+            spec: all fields of a Task but the sponsor.
+            inputs: ids of the caller's token entries that the budget is taken from.
+        """
+        entries = list(inputs)
+        return self._write(Task, "tasks:Create", spec, {"inputs": entries} if entries else {})
+
+    def task(self, task: str) -> Task:
+        return self._read(Task, "tasks:Read", task)
+
+    def tasks(self) -> tuple[Task, ...]:
+        return self._list(Task.from_json, "tasks:List")
+
+    def status(self, task: str) -> TaskStatus:
+        """Return all that a participant needs to decide what to do next."""
+        return _parsed(TaskStatus.from_json, self._evaluate("tasks:Status", task))
+
+    # Updates
+
+    def submit_update(self, task: str, number: int, commitment: str) -> Update:
+        return self._write(Update, "updates:Submit", task, number, commitment)
+
+    def reveal_update(
+        self,
+        task: str,
+        number: int,
+        *,
+        digest: str,
+        size: int,
+        num_examples: int,
+        nonce: str,
+    ) -> Reveal:
+        fields = {"digest": digest, "size": size, "num_examples": num_examples, "nonce": nonce}
+        return self._write(Reveal, "updates:Reveal", task, number, fields)
+
+    def update(self, task: str, number: int, msp_id: str) -> SubmittedUpdate:
+        return _parsed(SubmittedUpdate.from_json, self._evaluate("updates:Read", task, number, msp_id))
+
+    def updates(self, task: str, number: int) -> tuple[SubmittedUpdate, ...]:
+        return self._list(SubmittedUpdate.from_json, "updates:List", task, number)
+
+    # Rounds
+
+    def vote(self, task: str, number: int, kind: str, attempt: int) -> Vote:
+        return self._write(Vote, "rounds:Vote", task, number, kind, attempt)
+
+    def seal(self, task: str, number: int) -> Round:
+        return self._write(Round, "rounds:Seal", task, number)
+
+    def commit(self, task: str, number: int, aggregate: str | None = None) -> Round:
+        """Have the attestations counted; `aggregate` is the digest A of the sum, which opens their proofs."""
+        return self._write(Round, "rounds:Commit", task, number, *(() if aggregate is None else (aggregate,)))
+
+    def abort(self, task: str, number: int) -> Round:
+        return self._write(Round, "rounds:Abort", task, number)
+
+    def settle(self, task: str, number: int) -> Settlement:
+        return self._write(Settlement, "rounds:Settle", task, number)
+
+    def round(self, task: str, number: int) -> Round:
+        return self._read(Round, "rounds:Read", task, number)
+
+    def rounds(self, task: str) -> tuple[Round, ...]:
+        return self._list(Round.from_json, "rounds:List", task)
+
+    # Attestations and models
+
+    def attest(self, task: str, number: int, attestation: Mapping[str, Any]) -> Attestation:
+        """Write what the caller's organisation got, with the openings of its earlier scores."""
+        return self._write(Attestation, "attestations:Submit", task, number, attestation)
+
+    def attestation(self, task: str, number: int, msp_id: str) -> Attested:
+        return _parsed(Attested.from_json, self._evaluate("attestations:Read", task, number, msp_id))
+
+    def attestations(self, task: str, number: int) -> tuple[Attested, ...]:
+        return self._list(Attested.from_json, "attestations:List", task, number)
+
+    def model(self, task: str, j: int) -> Model:
+        return self._read(Model, "models:Read", task, j)
+
+    def latest_model(self, task: str) -> Model:
+        return self._read(Model, "models:Latest", task)
+
+    # Scores and tokens
+
+    def open_scores(
+        self,
+        task: str,
+        number: int,
+        *,
+        nonce: str,
+        scores: Mapping[str, int],
+        metrics: Mapping[str, int],
+    ) -> Opening:
+        fields = {"nonce": nonce, "scores": dict(scores), "metrics": dict(metrics)}
+        return self._write(Opening, "scores:Open", task, number, fields)
+
+    def scores(self, task: str) -> ScoreBoard:
+        return _parsed(ScoreBoard.from_json, self._evaluate("scores:List", task))
+
+    def issue(self, request_id: str, to: str, amount: int) -> Issue:
+        """Vote for tokens to be made; they are when a majority of the consortium has."""
+        return self._write(Issue, "tokens:Issue", {"request_id": request_id, "to": to, "amount": amount})
+
+    def transfer(self, request_id: str, inputs: Iterable[str], to: str, amount: int) -> Transfer:
+        fields = {"request_id": request_id, "inputs": list(inputs), "to": to, "amount": amount}
+        return self._write(Transfer, "tokens:Transfer", fields)
+
+    def balance(self, msp_id: str) -> int:
+        return int(_decode(self._evaluate("tokens:BalanceOf", msp_id))["balance"])
+
+    def entries(self, msp_id: str) -> tuple[Entry, ...]:
+        """Return the unspent entries, whose ids a transfer names."""
+        return self._list(Entry.from_json, "tokens:Entries", msp_id)
+
+    def supply(self) -> int:
+        return int(_decode(self._evaluate("tokens:TotalSupply"))["supply"])
+
+    # How a call is made
+
+    def _write(self, kind: type[R], function: str, *args: Any) -> R:
+        return _parsed(kind.from_json, self._submit(function, *map(_argument, args)))
+
+    def _read(self, kind: type[R], function: str, *args: Any) -> R:
+        return _parsed(kind.from_json, self._evaluate(function, *args))
+
+    def _list(self, read: Callable[[Any], T], function: str, *args: Any) -> tuple[T, ...]:
+        return _parsed(lambda items: tuple(read(item) for item in items), self._evaluate(function, *args))
+
+    def _evaluate(self, function: str, *args: Any) -> bytes:
+        texts = [_argument(arg) for arg in args]
+        return self._persist(lambda _: self._contract.evaluate(function, *texts))
+
+    def _submit(self, function: str, *args: str) -> bytes:
+        def act(backoff: Backoff) -> bytes:
+            try:
+                return self._contract.submit(function, *args)
+            except (SubmitError, CommitStatusError) as error:
+                return pursue(error, backoff)
+
+        return self._persist(act)
+
+    def _persist(self, act: Callable[[Backoff], bytes]) -> bytes:
+        backoff = Backoff(self._patience)
+        while True:
+            try:
+                return act(backoff)
+            except GatewayError as error:
+                refused = _refusal(error)
+                if refused is not None and DISAGREEMENT not in error.message:
+                    raise refused from error
+                if not is_passing(error) or not backoff.wait():
+                    raise (refused or error) from error
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    return canonical.encode(value).decode()
+
+
+def _decode(data: bytes) -> Any:
+    try:
+        return canonical.decode(data)
+    except FLError as error:
+        raise LedgerFormatError(error.message) from error
+
+
+def _parsed(read: Callable[[Any], T], data: bytes) -> T:
+    value = _decode(data)
+    try:
+        return read(value)
+    except FLError as error:
+        raise LedgerFormatError(error.message) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LedgerFormatError(f"a field of the answer is missing or of another kind: {error}") from error
+
+
+def _refusal(error: GatewayError) -> LedgerRefused | None:
+    for detail in error.details:
+        found = parse_refusal(detail.message)
+        if found is not None:
+            return LedgerRefused(*found)
+    return None

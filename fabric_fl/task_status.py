@@ -1,0 +1,177 @@
+"""What a participant sees of a task in one query, and other answers that are more than one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from fl_chaincode.records import (
+    FINISHED,
+    OPEN,
+    Attestation,
+    Head,
+    Opening,
+    Reveal,
+    Round,
+    Settlement,
+    Task,
+    Update,
+)
+
+
+class SubmittedUpdate(NamedTuple):
+    """A commitment and, once it was opened, what it holds."""
+
+    update: Update
+    reveal: Reveal | None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        reveal = value["reveal"]
+        return cls(Update.from_json(value["update"]), reveal and Reveal.from_json(reveal))
+
+
+class Attested(NamedTuple):
+    """An attestation and, once it was opened, its scores."""
+
+    attestation: Attestation
+    opening: Opening | None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            Attestation.from_json(value["attestation"]), value["opening"] and Opening.from_json(value["opening"])
+        )
+
+
+@dataclass(frozen=True)
+class Revealed:
+    """What is needed to fetch one update.
+
+    Attributes:
+        digest: SHA-256 of the blob.
+        size: Bytes of it.
+    """
+
+    digest: str
+    size: int
+    num_examples: int
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A committed round that has not been paid yet."""
+
+    round: Round
+    attestations: Mapping[str, Attestation]
+    openings: Mapping[str, Opening]
+    settle_votes: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            round=Round.from_json(value["round"]),
+            attestations={msp: Attestation.from_json(item) for msp, item in value["attestations"].items()},
+            openings={msp: Opening.from_json(item) for msp, item in value["openings"].items()},
+            settle_votes=tuple(value["settle_votes"]),
+        )
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """Where a task stands.
+
+    Attributes:
+        round: The newest round, with its effective status, attempt and set.
+        stuck: Whether no result can reach the quorum any more in this attempt.
+        submitted: Who has submitted an update, sorted.
+        reveals: What was opened, by participant.
+        votes: Organisations by kind and attempt.
+        attestations: By organisation, of any attempt.
+        unsettled: Committed rounds that have not been paid yet, ascending.
+    """
+
+    task: Task
+    head: Head
+    round: Round
+    stuck: bool
+    submitted: tuple[str, ...]
+    reveals: Mapping[str, Revealed]
+    votes: Mapping[str, Mapping[int, tuple[str, ...]]]
+    attestations: Mapping[str, Attestation]
+    unsettled: tuple[Unsettled, ...]
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the round takes no more updates."""
+        return self.round.status != OPEN
+
+    @property
+    def finished(self) -> bool:
+        return self.head.status == FINISHED
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            task=Task.from_json(value["task"]),
+            head=Head.from_json(value["head"]),
+            round=Round.from_json(value["round"]),
+            stuck=value["stuck"],
+            submitted=tuple(value["submitted"]),
+            reveals={msp: Revealed(**item) for msp, item in value["reveals"].items()},
+            votes={
+                kind: {int(attempt): tuple(voters) for attempt, voters in attempts.items()}
+                for kind, attempts in value["votes"].items()
+            },
+            attestations={msp: Attestation.from_json(item) for msp, item in value["attestations"].items()},
+            unsettled=tuple(Unsettled.from_json(item) for item in value["unsettled"]),
+        )
+
+
+@dataclass(frozen=True)
+class ScoredRound:
+    """A committed round and, once it was settled, its scores and payments."""
+
+    round: int
+    j: int
+    included: tuple[str, ...]
+    settlement: Settlement | None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        settlement = value["settlement"]
+        return cls(
+            round=value["round"],
+            j=value["j"],
+            included=tuple(value["included"]),
+            settlement=settlement and Settlement.from_json(settlement),
+        )
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One participant's part in a task: numbers of rounds, and tokens paid."""
+
+    selected: int
+    accepted: int
+    refused: int
+    missed: int
+    paid: int
+
+
+@dataclass(frozen=True)
+class ScoreBoard:
+    """A task's committed rounds and what each participant has contributed to them."""
+
+    task: str
+    rounds: tuple[ScoredRound, ...]
+    participants: Mapping[str, Contribution]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            task=value["task"],
+            rounds=tuple(ScoredRound.from_json(item) for item in value["rounds"]),
+            participants={msp: Contribution(**item) for msp, item in value["participants"].items()},
+        )

@@ -1,0 +1,35 @@
+"""`fabric-fl`: results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import click
+
+from fabric_fl.cli.lazy import LazyGroup
+
+_COMMANDS = {
+    "network": ("fabric_fl.cli.network:network", "Start, show and end a network to run on."),
+    "enroll": ("fabric_fl.cli.enroll:enroll", "Get a certificate from a Fabric CA."),
+    "participant": ("fabric_fl.cli.participant:participant", "Register, take part, list who takes part."),
+    "task": ("fabric_fl.cli.task:task", "Create, list and show tasks."),
+    "round": ("fabric_fl.cli.round:round_", "List and watch a task's rounds."),
+    "models": ("fabric_fl.cli.models:models", "Show and fetch committed models."),
+    "scores": ("fabric_fl.cli.scores:scores", "Show what each participant contributed to a task."),
+    "balances": ("fabric_fl.cli.tokens:balances", "Show each participant's tokens."),
+    "tokens": ("fabric_fl.cli.tokens:tokens", "Issue and transfer tokens."),
+    "audit": ("fabric_fl.cli.audit:audit", "Recompute a task's rounds from ledger and blobs alone."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Federated learning whose global model is a ledger fact.",
+)
+@click.version_option(package_name="fabric-fl")
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr what happens.")
+def main(verbose: bool) -> None:
+    import logging
+
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")

@@ -21,7 +21,7 @@ class Value:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object: every field, by its name; tuples become lists."""
-        return {name: _plain(value) for name, value in _items(self).items()}
+        return {name: plain(value) for name, value in _items(self).items()}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -85,13 +85,13 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, Value):
         return value.to_json()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 

@@ -61,7 +61,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         # Scores and tokens
         "FL-SCORE-UNCOMMITTED": "Scores can be opened only where the attestation committed to them.",
         "FL-SCORE-OPENING": "The opening differs from the score commitment, or scores an update that is not included.",
-        "FL-SCORE-UNOPENED": "Committed scores are not open yet: wait, or have q validators vote to settle without them.",
+        "FL-SCORE-UNOPENED": "Committed scores are not open yet: wait, or let q validators vote to settle without.",
         "FL-SCORE-UNUSED": "This task is not scored: attest without a score commitment.",
         "FL-TOKEN-INPUT": "Name entries that the caller holds and has not spent; tokens:Entries lists them.",
         "FL-TOKEN-FUNDS": "The named entries do not cover the amount: name more of them.",

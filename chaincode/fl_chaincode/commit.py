@@ -1,0 +1,136 @@
+"""Commit: the decision about a round, whose guard is ledger data alone, so that anyone may call it."""
+
+from dataclasses import replace
+
+from fl_chaincode import abort, lookup, selection, settlement
+from fl_chaincode.caller import Caller
+from fl_chaincode.decision import Decision, current_attestations, decide, fetched_by_quorum
+from fl_chaincode.errors import FLError
+from fl_chaincode.records import (
+    ABORTED,
+    CLOSE,
+    COMMITTED,
+    DISPUTED,
+    FINISHED,
+    OPEN,
+    RUNNING,
+    SEALED,
+    Attestation,
+    Head,
+    Model,
+    Round,
+    Settlement,
+    Task,
+)
+from fl_chaincode.state import Points, Writer
+
+
+def commit(state: Writer, _caller: Caller, task_id: str, number: int, aggregate: str | None = None) -> Round:
+    """Decide a SEALED round.
+
+    Args:
+        state: the ledger.
+        task_id: the task.
+        number: the round.
+        aggregate: the aggregate digest A, which opens the proofs of those who have summed. Without it nothing can be
+            committed, but a stuck round is still recognised.
+    """
+    stored = lookup.round_record(state, task_id, number)
+    if stored.status == COMMITTED:
+        return stored
+    if stored.status == ABORTED:
+        raise FLError("FL-ROUND-FINAL", f"round {number} is aborted")
+    round_ = lookup.effective(state, stored)
+    if round_.status == OPEN:
+        raise FLError("FL-ROUND-OPEN", f"round {number} still takes updates")
+    attestations = lookup.attestations(state, round_)
+    silence_counts = len(lookup.voters(state, round_, CLOSE, round_.attempt)) >= round_.q
+    decision = decide(round_, attestations, silence_counts, aggregate)
+    if decision.kind == "commit":
+        return _commit(state, round_, decision, aggregate)
+    if decision.kind == "fix":
+        return _fix(state, round_, current_attestations(round_, attestations))
+    if decision.kind == "dispute":
+        disputed = replace(round_, status=DISPUTED)
+        if disputed != stored:
+            state.put(disputed)
+        return disputed
+    raise FLError("FL-ROUND-UNDECIDED", f"no result of round {number} has {round_.q} proven attestations yet")
+
+
+def _fix(state: Writer, round_: Round, attestations: list[Attestation]) -> Round:
+    """Fix what is included as what q validators can serve, and let everybody attest that."""
+    included = fetched_by_quorum(round_, abort.revealed(state, round_), attestations)
+    if len(included) < round_.min_updates:
+        return abort.rerun(state, round_, tuple(one for one in round_.selected if one not in included))
+    fixed = replace(round_, status=SEALED, attempt=round_.attempt + 1, included=included)
+    state.put(fixed)
+    return fixed
+
+
+def _commit(state: Writer, round_: Round, decision: Decision, aggregate: str | None) -> Round:
+    task = lookup.task(state, round_.task)
+    model = _model(round_, decision, aggregate)
+    arrived = (*model.included, *model.refused)
+    committed = replace(
+        round_,
+        status=COMMITTED,
+        included=model.included,
+        missed=tuple(participant for participant in round_.selected if participant not in arrived),
+    )
+    head, settlements = _settle_previous(state, task, _advance(state, task, committed, model))
+    if task.scoring.rule == "none":  # nobody will open anything
+        evidence = settlement.Evidence(model, openings={}, unopened=(), everybody=True)
+        settlements.append(settlement.conclude(task, committed, evidence))
+        head = settlement.without(head, committed.number)
+    state.put(model)
+    state.put(committed)
+    state.put(head)
+    if settlements:
+        settlement.pay(state, task, head, settlements)
+    return committed
+
+
+def _model(round_: Round, decision: Decision, aggregate: str | None) -> Model:
+    winner = decision.winners[0]
+    return Model(
+        task=round_.task,
+        j=round_.j,
+        round=round_.number,
+        attempt=round_.attempt,
+        base=round_.base,
+        digest=winner.model,
+        state=winner.state,
+        included=winner.included,
+        refused=winner.refused,
+        result=winner.result,
+        aggregate=aggregate,
+        attested_by=tuple(one.organisation for one in decision.winners),
+    )
+
+
+def _advance(state: Writer, task: Task, committed: Round, model: Model) -> Head:
+    """Open the next round or finish the task; return the new head, which the caller writes."""
+    head = lookup.head(state, task.id)
+    number = committed.number
+    if committed.j < task.rounds:
+        number += 1
+        state.put(selection.open_round(state, task, number, committed.j + 1, model.digest))
+    return replace(
+        head,
+        status=FINISHED if committed.j == task.rounds else RUNNING,
+        round=number,
+        j=committed.j,
+        model=model.digest,
+        state=model.state,
+        unsettled=(*head.unsettled, committed.number),
+    )
+
+
+def _settle_previous(state: Points, task: Task, head: Head) -> tuple[Head, list[Settlement]]:
+    """Let the settlement of the round committed before ride along, if all that can come in for it is there."""
+    if len(head.unsettled) < 2:
+        return head, []
+    previous = lookup.round_record(state, task.id, head.unsettled[-2])
+    settled = settlement.ready(state, task, previous)
+    return (settlement.without(head, previous.number), [settled]) if settled else (head, [])

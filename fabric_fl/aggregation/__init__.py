@@ -3,7 +3,7 @@
 Needs numpy alone. What a validator calls is `AggregationWorker.aggregate`.
 """
 
-from fabric_fl.aggregation.aggregate import aggregate, leave_one_out_models
+from fabric_fl.aggregation.aggregator import aggregate, leave_one_out_models
 from fabric_fl.aggregation.codec import (
     Blob,
     ModelBlob,

@@ -33,7 +33,11 @@ class OutputStream:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with _storage(path):
             self._file = FileIO(os.open(self._temporary, flags, 0o600), "r+b")
-            _write_all(self._file, memoryview(prefix))
+            try:
+                _write_all(self._file, memoryview(prefix))
+            except OSError:
+                self.discard()
+                raise
 
     def write(self, offset: int, values: Float64) -> None:
         """Round the values to the file's type and write them at an element's offset.

@@ -38,16 +38,17 @@ def quantise(delta: Tensors, f: int, bound: int) -> Tensors:
     """
     if not 0 <= f <= 52 or not 1 <= bound <= MAX_BOUND:
         raise ValueError(f"f is 0 to 52 and the bound 1 to {MAX_BOUND}, not {f} and {bound}")
+    limit = bound * 2.0**-f  # exact: a power of two only shifts
     quantised, clipped = {}, 0
     for name, values in delta.items():
-        scaled = np.multiply(values, np.float64(2.0**f), dtype=np.float64)
-        if not np.isfinite(scaled).all():
+        if not np.isfinite(values).all():
             raise NotFiniteError(f"the update of {name} holds NaN or infinity")
-        np.rint(scaled, out=scaled)
-        clipped += int(np.count_nonzero(np.abs(scaled) > bound))
-        quantised[name] = np.clip(scaled, -bound, bound, out=scaled).astype(np.int32)
+        kept = np.clip(values, -limit, limit, dtype=np.float64)
+        clipped += int(np.count_nonzero(kept != values))
+        np.multiply(kept, np.float64(2.0**f), out=kept)
+        quantised[name] = np.rint(kept, out=kept).astype(np.int32)
     if clipped:
-        _log.warning("%d of %d values of the update were clipped to ±%g", clipped, delta.size, bound / 2.0**f)
+        _log.warning("%d of %d values of the update were clipped to ±%g", clipped, delta.size, limit)
     return Tensors(quantised)
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from fabric_fl.aggregation.aggregate import aggregate, leave_one_out_models
+from fabric_fl.aggregation.aggregator import aggregate, leave_one_out_models
 from fabric_fl.aggregation.errors import WorkerError
 from fabric_fl.aggregation.floats import require_subnormals
 from fabric_fl.aggregation.worker import messages

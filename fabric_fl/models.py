@@ -1,0 +1,81 @@
+"""Committed models: which digest the ledger names, and the verified bytes from whoever has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fabric_fl.aggregation import BlobFile, ModelBlob, read_model, state_size
+from fabric_fl.blobs import BlobReader
+from fabric_fl.ledger import FLLedger
+from fl_chaincode.records import Task
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model as verified local files: what a round starts from.
+
+    Attributes:
+        number: how many models of the task are committed up to it; 0 is the initial one.
+        model: the float32 weights.
+        state: the server step's float64 state; None for the initial model, from which it is made.
+    """
+
+    number: int
+    model: BlobFile
+    state: BlobFile | None
+
+    def weights(self) -> ModelBlob:
+        """Reads the weights into memory, verified once more."""
+        return read_model(self.model.path, self.model.digest, self.model.size)
+
+
+class CommittedModels:
+    """The models of one task.
+
+    Args:
+        ledger: names their digests.
+        reader: fetches the bytes.
+        task: whose models.
+    """
+
+    def __init__(self, ledger: FLLedger, reader: BlobReader, task: Task) -> None:
+        self._ledger = ledger
+        self._reader = reader
+        self._task = task
+
+    def sources(self, authors: Iterable[str]) -> tuple[str, ...]:
+        """Returns whose stores to try: the authors', then the validators', each once."""
+        return tuple(dict.fromkeys((*authors, *self._task.validators)))
+
+    def weights(self, number: int) -> BlobFile:
+        """Fetches the number-th model's weights; 0 is the initial model.
+
+        Raises:
+            BlobUnavailableError: no store that this organisation can read has it.
+            LedgerRefused: there is no such model.
+        """
+        spec = self._task.model
+        if number == 0:
+            return self._fetch(spec.initial, spec.size, [self._task.sponsor])
+        record = self._ledger.model(self._task.id, number)
+        # every model of a task has the initial one's layout, and so its size
+        return self._fetch(record.digest, spec.size, record.attested_by)
+
+    def files(self, number: int) -> ModelFiles:
+        """Fetches the number-th model with its server state.
+
+        Raises:
+            BlobUnavailableError: no store that this organisation can read has it.
+            LedgerRefused: there is no such model.
+        """
+        model = self.weights(number)
+        record = self._ledger.model(self._task.id, number)
+        if record.state is None:
+            return ModelFiles(number, model, None)
+        layout = read_model(model.path, model.digest, model.size).layout
+        size = state_size(layout, self._task.server.to_json())
+        return ModelFiles(number, model, self._fetch(record.state, size, record.attested_by))
+
+    def _fetch(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:
+        return BlobFile(self._reader.fetch(digest, size, self.sources(authors)), digest, size)

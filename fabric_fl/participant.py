@@ -1,0 +1,274 @@
+"""An organisation's training job: connect, take part in a task until it ends, use the committed model.
+
+Example::
+
+    with Participant.connect(".network/org1", trainer=TFFTrainer((x, y), holdout=(x_val, y_val))) as me:
+        me.register("St. Anna's hospital")
+        model = me.run("task-1")
+        print(me.evaluate(model))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fabric_fl.aggregation import AggregationWorker, ModelBlob, read_model
+from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.errors import FabricFLError
+from fabric_fl.fabric.profile import ConnectionProfile
+from fabric_fl.gateway import GatewayError, connect
+from fabric_fl.gateway.retry import is_passing
+from fabric_fl.journal import Journal
+from fabric_fl.learning import Trainer, TrainingTask
+from fabric_fl.ledger import FLLedger, LedgerRefused
+from fabric_fl.participation import Observer, Participation
+from fabric_fl.settler import SettlerRole
+from fabric_fl.task_status import TaskStatus
+from fabric_fl.trainer import TrainerRole
+from fabric_fl.validator import ValidatorRole
+from fl_chaincode.records import RUNNING, Task
+
+__all__ = ["CommittedModel", "Participant"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 1.0  # events wake the loop; it looks by itself this often, for patience and for lost streams
+_REFUSALS = 5  # the same refusal so often in a row is no race that reading again resolves
+
+
+@dataclass(frozen=True)
+class CommittedModel:
+    """A model that the ledger holds as committed.
+
+    Attributes:
+        task: the task it belongs to.
+        number: how many models of this task are committed up to it; 0 is the initial one.
+        digest: SHA-256 of its blob, as on the ledger.
+        weights: its tensors, float32, in the model's order.
+    """
+
+    task: Task
+    number: int
+    digest: str
+    weights: ModelBlob
+
+    def __repr__(self) -> str:
+        return f"CommittedModel({self.task.id!r}, number={self.number}, digest={self.digest[:12]}…)"
+
+
+class Participant:
+    """One organisation that takes part: trains when it is selected, validates when the task names it.
+
+    Everything that matters is on the ledger or in the private folder, so the process may be killed at any moment and
+    started again.
+
+    Args:
+        msp_id: the organisation's MSP id.
+        ledger: the contract.
+        private: the private folder, which holds the journals.
+        store: the organisation's own blob store, which the others read.
+        others: the other organisations' stores, by MSP id.
+        trainer: trains and evaluates on the organisation's data.
+        on_step: called after each durable step as (step, task, round).
+    """
+
+    def __init__(
+        self,
+        msp_id: str,
+        ledger: FLLedger,
+        *,
+        private: Path,
+        store: BlobStore,
+        others: dict[str, BlobStore],
+        trainer: Trainer,
+        on_step: Observer | None = None,
+    ) -> None:
+        self.msp_id = msp_id
+        self.ledger = ledger
+        self._private = private
+        self._store = store
+        self._reader = BlobReader(store, others)
+        self._trainer = trainer
+        self._on_step: Observer = on_step or (lambda _step, _task, _round: None)
+        self._resources = contextlib.ExitStack()
+        self._worker = self._resources.enter_context(AggregationWorker())
+
+    @classmethod
+    def connect(cls, organisation: str | Path, *, trainer: Trainer, on_step: Observer | None = None) -> Self:
+        """Connects with an organisation's folder, as ``make network-up`` or an operator wrote it.
+
+        Args:
+            organisation: the folder with ``connection.json``, ``msp`` and ``participant.json``.
+            trainer: trains and evaluates on the organisation's data.
+            on_step: called after each durable step as (step, task, round).
+
+        Raises:
+            FabricFLError: a file is missing or malformed; the message names it.
+        """
+        profile = ConnectionProfile.load(organisation)
+        settings = profile.participant
+        with contextlib.ExitStack() as resources:
+            gateway = resources.enter_context(connect(profile))
+            me = cls(
+                settings.msp_id,
+                FLLedger.on(gateway.network(settings.channel), settings.chaincode),
+                private=settings.private,
+                store=BlobStore(settings.store),
+                others={msp_id: BlobStore(url) for msp_id, url in settings.stores.items() if msp_id != settings.msp_id},
+                trainer=trainer,
+                on_step=on_step,
+            )
+            me._resources.push(resources.pop_all())
+        return me
+
+    def register(self, name: str, description: str = "") -> None:
+        """Records this organisation on the ledger; repeating it changes nothing."""
+        self.ledger.register(name, description)
+
+    def run(self, task: str, *, stop: threading.Event | None = None) -> CommittedModel:
+        """Takes part until the task has ended and, for a validator, every round is settled.
+
+        Args:
+            task: the task's id.
+            stop: ends the loop after the step that runs, when set.
+
+        Returns:
+            The newest committed model.
+
+        Raises:
+            LedgerRefused: the task does not exist, this organisation is not registered, or another refusal that
+                reading again does not resolve.
+            FabricFLError: the data does not fit, training diverged, the store is full: nothing is lost; mend it and
+                run again.
+        """
+        part = self._participation(task)
+        settler = SettlerRole(part)
+        validator = ValidatorRole(part, self._worker, settler.openings)
+        trainer = TrainerRole(part)
+        refusals = _Refusals()
+        with _Wakeups(self.ledger, task) as wakeups:
+            while stop is None or not stop.is_set():
+                try:
+                    status = self.ledger.status(task)
+                    acted = [settler.act(status, validator), validator.act(status), trainer.act(status)]
+                    if _ended(status, settler):
+                        break
+                except LedgerRefused as refusal:  # the ledger moved on in between: read again, decide anew
+                    refusals.count(refusal)
+                    acted = []
+                except GatewayError as error:
+                    if not is_passing(error):
+                        raise
+                    logger.warning("%s waits for the ledger: %s", self.msp_id, error)
+                    acted = []
+                else:
+                    refusals.clear()
+                if not any(acted):
+                    wakeups.wait(_POLL_S)
+        return self.latest(task)
+
+    def latest(self, task: str) -> CommittedModel:
+        """Fetches the newest committed model, or the initial one before the first round."""
+        return self.model(task, self.ledger.latest_model(task).j)
+
+    def model(self, task: str, number: int) -> CommittedModel:
+        """Fetches a task's number-th committed model; 0 is the initial one."""
+        part = self._participation(task)
+        file = part.models.weights(number)
+        return CommittedModel(part.task, number, file.digest, read_model(file.path, file.digest, file.size))
+
+    def evaluate(self, model: CommittedModel) -> dict[str, float]:
+        """Evaluates a model on this organisation's holdout; returns its loss and metrics by name."""
+        return self._trainer.evaluate(TrainingTask.from_spec(model.task), model.weights)
+
+    def close(self) -> None:
+        """Ends the worker process and the connection, if `connect` opened it."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _participation(self, task: str) -> Participation:
+        return Participation(
+            msp_id=self.msp_id,
+            task=self.ledger.task(task),
+            ledger=self.ledger,
+            journal=Journal(self._private, task),
+            store=self._store,
+            reader=self._reader,
+            trainer=self._trainer,
+            observer=self._on_step,
+        )
+
+
+def _ended(status: TaskStatus, settler: SettlerRole) -> bool:
+    return status.head.status != RUNNING and not settler.pending(status)
+
+
+class _Refusals:
+    """Tells a race, which reading again resolves, from a refusal that would repeat for ever."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._times = 0
+
+    def count(self, refusal: LedgerRefused) -> None:
+        text = str(refusal)
+        self._times = self._times + 1 if text == self._last else 1
+        self._last = text
+        logger.info("refused, reading the ledger again: %s", text)
+        if self._times >= _REFUSALS:
+            raise refusal
+
+    def clear(self) -> None:
+        self._last, self._times = "", 0
+
+
+class _Wakeups:
+    """Wakes the loop when something happens on the ledger; a lost stream costs at most the poll interval."""
+
+    def __init__(self, ledger: FLLedger, task: str) -> None:
+        self._ledger = ledger
+        self._task = task
+        self._happened = threading.Event()
+        self._closed = threading.Event()
+        self._close_stream: Callable[[], None] = lambda: None
+        self._thread = threading.Thread(target=self._listen, name="ledger-events", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._close_stream()
+        self._thread.join(timeout=5)
+
+    def wait(self, seconds: float) -> None:
+        self._happened.wait(seconds)
+        self._happened.clear()
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with self._ledger.events(self._task) as events:
+                    self._close_stream = events.close
+                    for _ in events:
+                        self._happened.set()
+            except FabricFLError as error:
+                logger.info("events interrupted, listening again: %s", error)
+                self._closed.wait(_POLL_S)

@@ -1,0 +1,86 @@
+"""The trainer's part of a round: train, journal, commit to the update, and reveal it once the round is sealed."""
+
+from __future__ import annotations
+
+from fabric_fl.aggregation import write
+from fabric_fl.journal import UpdateEntry, new_nonce
+from fabric_fl.learning import make_update, training_seed
+from fabric_fl.participation import Participation
+from fabric_fl.task_status import TaskStatus
+from fl_chaincode.hashes import update_commitment
+from fl_chaincode.records import OPEN, Round
+
+
+class TrainerRole:
+    """Acts for an organisation that a round selected. Reads the ledger, then takes the next step, if there is one."""
+
+    def __init__(self, participation: Participation) -> None:
+        self._part = participation
+        self._checked = False
+
+    def act(self, status: TaskStatus) -> bool:
+        """Takes the steps that the round waits for from this organisation; returns whether there was one."""
+        round_ = status.round
+        me = self._part.msp_id
+        if me not in round_.selected or round_.final:
+            return False
+        if me not in status.submitted:
+            if round_.status != OPEN:
+                return False
+            self._submit(round_, self._part.journal.update(round_.number) or self._train(round_))
+            return True
+        if round_.status != OPEN and me not in status.reveals and round_.included is None:
+            return self._reveal(round_)
+        return False
+
+    def _train(self, round_: Round) -> UpdateEntry:
+        part = self._part
+        model = part.models.files(round_.j - 1).weights()
+        if not self._checked:
+            part.trainer.check(part.training, model)
+            self._checked = True
+        trained = part.trainer.train(part.training, model, training_seed(part.task.id, round_.number, part.msp_id))
+        part.done("trained", round_.number)
+        quantisation = part.task.quantisation
+        blob = make_update(
+            trained,
+            task=part.task.id,
+            round=round_.number,
+            participant=part.msp_id,
+            base=round_.base,
+            f=quantisation.f,
+            bound=quantisation.bound,
+        )
+        file = write(blob, part.journal.update_path(round_.number))
+        entry = UpdateEntry(round_.base, file.digest, file.size, trained.num_examples, new_nonce())
+        part.journal.record_update(round_.number, entry)
+        part.done("journaled", round_.number)
+        return entry
+
+    def _submit(self, round_: Round, entry: UpdateEntry) -> None:
+        part = self._part
+        commitment = update_commitment(
+            part.task.id, round_.number, part.msp_id, round_.base, entry.num_examples, entry.digest, entry.nonce
+        )
+        part.ledger.submit_update(part.task.id, round_.number, commitment)
+        part.done("submitted", round_.number)
+
+    def _reveal(self, round_: Round) -> bool:
+        part = self._part
+        entry = part.journal.update(round_.number)
+        if entry is None:  # another folder's submission: its nonce is not here, so nobody here can open it
+            return False
+        if not part.store.has(entry.digest):
+            part.publish(part.journal.update_path(round_.number), entry.digest)
+            part.done("published", round_.number)
+        part.ledger.reveal_update(
+            part.task.id,
+            round_.number,
+            digest=entry.digest,
+            size=entry.size,
+            num_examples=entry.num_examples,
+            nonce=entry.nonce,
+        )
+        part.journal.forget_blob(round_.number)
+        part.done("revealed", round_.number)
+        return True

@@ -1,0 +1,323 @@
+"""The validator's part of a round: fetch, recompute, score, attest, and commit what a quorum has proven.
+
+It votes when its patience ends, so that nobody's silence stops a round: to close (then what is missing is left out,
+or a disagreement is decided) and to abort (then the round is run again).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric_fl.aggregation import (
+    AggregationError,
+    AggregationResult,
+    AggregationWorker,
+    ModelBlob,
+    RoundInputs,
+    UpdateHeader,
+    UpdateInput,
+    update_size,
+)
+from fabric_fl.blobs import BlobUnavailableError
+from fabric_fl.journal import ScoreEntry, new_nonce
+from fabric_fl.learning import DataError
+from fabric_fl.participation import Participation, Patience
+from fabric_fl.scoring import score_round
+from fabric_fl.task_status import Revealed, TaskStatus
+from fl_chaincode import hashes
+from fl_chaincode.records import ABORT, CLOSE, DISPUTED, OPEN, Attestation, Round
+
+
+@dataclass(frozen=True)
+class Computation:
+    """What this organisation got for one attempt of a round, and from what."""
+
+    inputs: RoundInputs
+    result: AggregationResult
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Digests that were verified and are served from the own store, sorted."""
+        return tuple(sorted(update.digest for update in self.inputs.updates if update.path is not None))
+
+
+class ValidatorRole:
+    """Acts for an organisation that validates a task. Reads the ledger, then takes the next step, if there is one.
+
+    Args:
+        participation: the organisation's means.
+        worker: does the sums in a process without TensorFlow.
+        openings: returns the openings of earlier rounds that can ride along with an attestation.
+    """
+
+    def __init__(
+        self,
+        participation: Participation,
+        worker: AggregationWorker,
+        openings: Callable[[TaskStatus], list[dict[str, Any]]],
+    ) -> None:
+        self._part = participation
+        self._worker = worker
+        self._openings = openings
+        self._patience = Patience(participation.task.patience_s)
+        self._round = 0
+        self._computed: dict[tuple[int, int], Computation] = {}
+        self._published = 0
+
+    def act(self, status: TaskStatus) -> bool:
+        """Takes the next step that the round waits for from this organisation; returns whether there was one."""
+        if self._part.msp_id not in status.task.validators:
+            return False
+        self._publish(status)
+        round_ = status.round
+        if round_.number != self._round:
+            self._round = round_.number
+            self._patience.forget()
+            self._computed = {key: value for key, value in self._computed.items() if key[0] >= round_.number - 1}
+        if round_.final:
+            return False
+        if round_.status == OPEN:
+            return self._while_open(status)
+        return self._while_sealed(status)
+
+    def attest_late(self, round_: Round, status: TaskStatus) -> bool:
+        """Attests a round that the others committed already: as evidence of agreement, or of dissent.
+
+        Returns False when an update can no longer be read.
+        """
+        submitted = self._part.ledger.updates(self._part.task.id, round_.number)
+        reveals = {
+            update.participant: Revealed(reveal.digest, reveal.size, reveal.num_examples)
+            for update, reveal in submitted
+            if reveal is not None
+        }
+        record = self._part.ledger.model(self._part.task.id, round_.j)
+        candidates = (*record.included, *record.refused)
+        updates = self._gather(round_, candidates, reveals)
+        if len(updates) < len(candidates):
+            return False
+        known = self._computed.get((round_.number, round_.attempt))
+        self._attest(round_, known or self._compute(round_, updates), None, status)
+        return True
+
+    # ---------------------------------------------------------------- while updates come in
+
+    def _while_open(self, status: TaskStatus) -> bool:
+        round_ = status.round
+        if not self._patience.over(round_.number, OPEN):
+            return False
+        if self._vote(status, CLOSE):
+            return True
+        if len(_voters(status, CLOSE)) < round_.q:
+            return False
+        if len(status.submitted) >= round_.min_updates:
+            self._part.ledger.seal(status.task.id, round_.number)
+            self._part.done("sealed", round_.number)
+            return True
+        return self._abort(status)
+
+    # ---------------------------------------------------------------- once no more updates come in
+
+    def _while_sealed(self, status: TaskStatus) -> bool:
+        round_ = status.round
+        mine = status.attestations.get(self._part.msp_id)
+        if mine is not None and mine.attempt != round_.attempt:
+            mine = None
+        computation = self._computed.get((round_.number, round_.attempt)) or self._recompute(status)
+        if computation is None or len(computation.result.included) < round_.min_updates:
+            waited = computation is not None or self._patience.over(round_.number, round_.attempt, "hopeless")
+            return self._abort(status) if waited else False
+        if mine is None or (round_.status == DISPUTED and mine.result != computation.result.result):
+            self._attest(round_, computation, status.attestations.get(self._part.msp_id), status)
+            return True
+        return self._decide(status, computation)
+
+    def _recompute(self, status: TaskStatus) -> Computation | None:
+        """Sums what can be fetched; None while updates that may still come are missing, or too few can be had."""
+        round_ = status.round
+        candidates = round_.included or round_.set or ()
+        updates = self._gather(round_, candidates, status.reveals)
+        if len(updates) < len(candidates):
+            # Once the ledger has fixed what is included, a sum of anything else cannot be attested.
+            fixed = round_.included is not None
+            if fixed or not self._patience.over(round_.number, round_.attempt, "missing"):
+                return None
+            if len(updates) < round_.min_updates:
+                return None
+        try:
+            return self._compute(round_, updates)
+        except AggregationError as error:
+            if error.code == "FL-AGGREGATE-EMPTY":
+                return None
+            raise
+
+    def _gather(
+        self, round_: Round, candidates: Iterable[str], reveals: Mapping[str, Revealed]
+    ) -> tuple[UpdateInput, ...]:
+        part, updates = self._part, []
+        layout = None
+        for participant in sorted(candidates):
+            reveal = reveals.get(participant)
+            if reveal is None:
+                continue
+            layout = layout or part.models.files(round_.j - 1).weights().layout
+            header = UpdateHeader(
+                part.task.id, round_.number, participant, round_.base, reveal.num_examples, part.task.quantisation.f
+            )
+            path = None
+            if reveal.size == update_size(header, layout):
+                try:
+                    path = part.reader.fetch(reveal.digest, reveal.size, part.models.sources([participant]))
+                except BlobUnavailableError:
+                    continue
+            updates.append(UpdateInput(participant, path, reveal.digest, reveal.size, reveal.num_examples))
+        return tuple(updates)
+
+    def _compute(self, round_: Round, updates: tuple[UpdateInput, ...]) -> Computation:
+        part = self._part
+        part.done("fetched", round_.number)
+        base = part.models.files(round_.j - 1)
+        inputs = RoundInputs(
+            task=part.task.id,
+            round=round_.number,
+            attempt=round_.attempt,
+            base=round_.base,
+            model=base.model,
+            state=base.state,
+            updates=updates,
+            f=part.task.quantisation.f,
+            bound=part.task.quantisation.bound,
+            max_examples=part.task.max_examples,
+            server=part.task.server.to_json(),
+        )
+        computation = Computation(inputs, self._worker.aggregate(inputs, part.journal.folder(round_.number)))
+        self._computed[round_.number, round_.attempt] = computation
+        part.done("aggregated", round_.number)
+        return computation
+
+    def _attest(self, round_: Round, computation: Computation, stored: Attestation | None, status: TaskStatus) -> None:
+        part, result = self._part, computation.result
+        scores = self._scores(round_, computation)
+        part.ledger.attest(
+            part.task.id,
+            round_.number,
+            {
+                "attempt": round_.attempt,
+                "version": 1 if stored is None else stored.version + 1,
+                "result": result.result,
+                "included": list(result.included),
+                "refused": dict(result.refused),
+                "model": result.model.digest,
+                "state": result.state.digest,
+                "fetched": list(computation.fetched),
+                "proof": self._proof(round_, result, part.msp_id),
+                "score_commitment": None
+                if scores is None
+                else hashes.score_commitment(
+                    part.task.id, round_.number, part.msp_id, scores.nonce, scores.scores, scores.metrics
+                ),
+                "openings": self._openings(status),
+            },
+        )
+        part.done("attested", round_.number)
+
+    def _scores(self, round_: Round, computation: Computation) -> ScoreEntry | None:
+        """Scores the included updates on the private holdout, once: what was journaled is what will be opened."""
+        part, result = self._part, computation.result
+        if part.task.scoring.rule == "none":
+            return None
+        entry = part.journal.scores(round_.number, round_.attempt)
+        if entry is not None and entry.result == result.result:
+            return entry
+
+        def evaluate(model: ModelBlob) -> dict[str, float]:
+            return part.trainer.evaluate(part.training, model)
+
+        folder = part.journal.folder(round_.number)
+        try:
+            scored = score_round(computation.inputs, result, self._worker, evaluate, folder)
+        except DataError as error:
+            if error.code == "FL-DATA-HOLDOUT":  # an organisation without a holdout validates, and scores nobody
+                return None
+            raise
+        entry = ScoreEntry(result.result, new_nonce(), dict(scored.scores), dict(scored.metrics))
+        part.journal.record_scores(round_.number, round_.attempt, entry)
+        part.done("scored", round_.number)
+        return entry
+
+    # ---------------------------------------------------------------- decisions
+
+    def _decide(self, status: TaskStatus, computation: Computation) -> bool:
+        round_, ledger, task = status.round, self._part.ledger, status.task.id
+        proven = [
+            organisation
+            for organisation, attestation in status.attestations.items()
+            if attestation.attempt == round_.attempt
+            and attestation.result == computation.result.result
+            and attestation.proof == self._proof(round_, computation.result, organisation)
+        ]
+        if len(proven) >= round_.q:
+            ledger.commit(task, round_.number, computation.result.aggregate)
+            self._part.done("committed", round_.number)
+            return True
+        if round_.status != DISPUTED and status.stuck:
+            ledger.commit(task, round_.number)  # fixes what is included, or records the dispute
+            return True
+        if not self._patience.over(round_.number, round_.attempt, round_.status, "undecided"):
+            return False
+        return self._abort(status) if round_.status == DISPUTED else self._vote(status, CLOSE)
+
+    def _vote(self, status: TaskStatus, kind: str) -> bool:
+        round_ = status.round
+        if self._part.msp_id in _voters(status, kind):
+            return False
+        self._part.ledger.vote(status.task.id, round_.number, kind, round_.attempt)
+        self._part.done(f"voted to {kind}", round_.number)
+        return True
+
+    def _abort(self, status: TaskStatus) -> bool:
+        round_ = status.round
+        if self._vote(status, ABORT):
+            return True
+        if len(_voters(status, ABORT)) < round_.q:
+            return False
+        self._part.ledger.abort(status.task.id, round_.number)
+        self._part.done("aborted", round_.number)
+        return True
+
+    def _proof(self, round_: Round, result: AggregationResult, organisation: str) -> str:
+        return hashes.proof(self._part.task.id, round_.number, round_.attempt, organisation, result.aggregate)
+
+    # ---------------------------------------------------------------- after the commit
+
+    def _publish(self, status: TaskStatus) -> None:
+        """Puts the newest committed model and its state into the own store, if this organisation computed them.
+
+        The files lie in the journal until then, so that a restart in between publishes them too.
+        """
+        if status.head.j == self._published:
+            return
+        record = self._part.ledger.model(status.task.id, status.head.j)
+        folder = self._part.journal.folder(record.round)
+        for name, digest in (("model.safetensors", record.digest), ("state.safetensors", record.state)):
+            path = folder / name
+            if digest is not None and path.exists():
+                if _digest(path) == digest:
+                    self._part.publish(path, digest)
+                path.unlink()
+        self._published = status.head.j
+        self._part.done("published", record.round)
+
+
+def _voters(status: TaskStatus, kind: str) -> tuple[str, ...]:
+    """Returns who has voted in the round's present attempt."""
+    return status.votes.get(kind, {}).get(status.round.attempt, ())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

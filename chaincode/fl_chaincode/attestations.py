@@ -1,7 +1,7 @@
 """Attestations: what each validator got when it recomputed the round.
 
 An attestation is corrected by its version, so a delayed repetition cannot bring an old one back. After the commit only
-an organisation's first one is taken, as evidence of agreement or dissent.
+an organisation's first one of the committed attempt is taken, as evidence of agreement or dissent.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _check_place(round_: Round, attestation: Attestation, stored: Attestation | 
         raise FLError("FL-ROUND-OPEN", f"round {round_.number} still takes updates")
     if round_.status == ABORTED:
         raise FLError("FL-ROUND-FINAL", f"round {round_.number} is aborted")
-    if round_.status == COMMITTED and stored is not None:
+    if round_.status == COMMITTED and stored is not None and stored.attempt == round_.attempt:
         raise FLError("FL-ROUND-FINAL", f"round {round_.number} is committed, and its attestations stay as they are")
     if attestation.attempt != round_.attempt:
         raise FLError("FL-ATTESTATION-ATTEMPT", f"round {round_.number} is in attempt {round_.attempt}")

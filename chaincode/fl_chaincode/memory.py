@@ -21,6 +21,8 @@ class MemoryState:
         reads: the version of every key that was read; None where there was no such key.
         ranges: the ranges that were scanned.
         writes: the values that were written; None for a deletion.
+        reread: keys that were read after the transaction wrote them, which answers what stood there before: a rule that
+            does so is most likely wrong.
     """
 
     def __init__(self, committed: Mapping[str, tuple[bytes, Version]] | None = None) -> None:
@@ -28,10 +30,13 @@ class MemoryState:
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[tuple[str, str]] = []
         self.writes: dict[str, bytes | None] = {}
+        self.reread: list[str] = []
 
     def get(self, key: str) -> bytes | None:
         value, version = self._committed.get(_checked(key), (None, None))
         self.reads[key] = version
+        if key in self.writes:
+            self.reread.append(key)
         return value
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

@@ -57,8 +57,11 @@ def reveal(state: Writer, caller: Caller, task_id: str, number: int, claim: Reve
     """Open the caller's commitment; only now does anybody learn the digest."""
     round_ = lookup.effective(state, lookup.round_record(state, task_id, number))
     opened = Reveal(task_id, number, caller.msp_id, claim.digest, claim.size, claim.num_examples, claim.nonce)
-    if state.get(Reveal, task_id, number, caller.msp_id) == opened:
-        return opened
+    stored = state.get(Reveal, task_id, number, caller.msp_id)
+    if stored is not None:
+        if stored != opened:  # the commitment does not bind the size
+            raise FLError("FL-CONFLICT", f"{caller.msp_id} has revealed something else in round {number}")
+        return stored
     if round_.status == OPEN:
         raise FLError("FL-ROUND-OPEN", f"round {number} still takes updates")
     if round_.status == ABORTED:

@@ -63,6 +63,8 @@ class Peer:
         self.state = {} if state is None else state
         self.history = {}
         self.refuse = {}  # message type → the text of ERROR
+        self.silent = set()  # message types that get no answer
+        self.asked = threading.Event()  # one of them was asked
         self.callees = {}  # chaincode name → function(spec) → ChaincodeMessage
         self.registered_as = None
         self.ended = threading.Event()
@@ -150,6 +152,9 @@ class Peer:
         running.frames.append(M.Type.Name(message.type))
         if message.type == M.COMPLETED:
             running.done.put(message)
+            return
+        if message.type in self.silent:
+            self.asked.set()
             return
         kind, payload = M.RESPONSE, b""
         if message.type in self.refuse:

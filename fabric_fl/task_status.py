@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from fl_chaincode.decision import DISPUTE, FIX, decide
 from fl_chaincode.records import (
+    CLOSE,
+    DISPUTED,
     FINISHED,
     OPEN,
+    SEALED,
     Attestation,
     Head,
     Opening,
@@ -84,7 +88,6 @@ class TaskStatus:
 
     Attributes:
         round: The newest round, with its effective status, attempt and set.
-        stuck: Whether no result can reach the quorum any more in this attempt.
         submitted: Who has submitted an update, sorted.
         reveals: What was opened, by participant.
         votes: Organisations by kind and attempt.
@@ -95,7 +98,6 @@ class TaskStatus:
     task: Task
     head: Head
     round: Round
-    stuck: bool
     submitted: tuple[str, ...]
     reveals: Mapping[str, Revealed]
     votes: Mapping[str, Mapping[int, tuple[str, ...]]]
@@ -108,6 +110,14 @@ class TaskStatus:
         return self.round.status != OPEN
 
     @property
+    def stuck(self) -> bool:
+        """Whether the round is sealed and no result can reach the quorum any more in this attempt."""
+        if self.round.status not in (SEALED, DISPUTED):
+            return False
+        silence_counts = len(self.votes.get(CLOSE, {}).get(self.round.attempt, ())) >= self.round.q
+        return decide(self.round, self.attestations, silence_counts, aggregate=None).kind in (FIX, DISPUTE)
+
+    @property
     def finished(self) -> bool:
         return self.head.status == FINISHED
 
@@ -117,7 +127,6 @@ class TaskStatus:
             task=Task.from_json(value["task"]),
             head=Head.from_json(value["head"]),
             round=Round.from_json(value["round"]),
-            stuck=value["stuck"],
             submitted=tuple(value["submitted"]),
             reveals={msp: Revealed(**item) for msp, item in value["reveals"].items()},
             votes={

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""A pytest plugin: a line for each kind of skip."""
 
 from collections import Counter
 

@@ -16,13 +16,14 @@ from fabric_fl.aggregation.codec import (
     decode_update,
     digest,
     encode,
+    model_size,
     update_size,
 )
 from fabric_fl.aggregation.errors import REFUSALS, AggregationError, BlobError, NotFiniteError, WorkerError
 from fabric_fl.aggregation.files import BlobFile, read_model, read_state, write
 from fabric_fl.aggregation.ring import quantise
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
-from fabric_fl.aggregation.server import FedAvg, ServerStep, server_step
+from fabric_fl.aggregation.server import FedAvg, ServerStep, server_step, state_size
 from fabric_fl.aggregation.tensors import Layout, Tensors
 from fabric_fl.aggregation.worker import AggregationWorker
 
@@ -54,10 +55,12 @@ __all__ = [
     "digest",
     "encode",
     "leave_one_out_models",
+    "model_size",
     "quantise",
     "read_model",
     "read_state",
     "server_step",
+    "state_size",
     "update_size",
     "write",
 ]

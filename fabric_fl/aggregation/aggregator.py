@@ -22,9 +22,10 @@ from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.floats import require_subnormals
 from fabric_fl.aggregation.output import OutputStream
-from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput, result_digest
+from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
 from fabric_fl.aggregation.server import ServerStep, server_step
 from fabric_fl.aggregation.streams import BLOCK, StartStream, UpdateStream
+from fl_chaincode import hashes
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,16 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
         updates = [update for update in updates if update.participant not in outcome]
     included = tuple(update.participant for update in updates)
     refused = dict(sorted(refused.items()))
-    result = result_digest(inputs, included, refused, outcome.model.digest, outcome.state.digest)
+    result = hashes.result_digest(
+        inputs.task,
+        inputs.round,
+        inputs.attempt,
+        inputs.base,
+        included,
+        refused,
+        outcome.model.digest,
+        outcome.state.digest,
+    )
     return AggregationResult(
         aggregate=outcome.aggregate,
         included=included,
@@ -83,7 +93,7 @@ def _pass(
         stack.callback(model.discard)
         state = OutputStream(directory / "state.safetensors", state_header(layout, step.slots))
         stack.callback(state.discard)
-        # H("fl/aggregate/v1", S) without holding S
+        # hashes.aggregate_digest(S), without holding S
         digest = hashlib.sha256(_framed("fl/aggregate/v1") + (8 * layout.size).to_bytes(8, "big"))
         for offset, count in blocks(layout.size):
             total = _sum_block(streams, count)

@@ -95,6 +95,10 @@ class ModelBlob:
     def __post_init__(self) -> None:
         _require(self.tensors, np.float32)
 
+    @property
+    def layout(self) -> Layout:
+        return self.tensors.layout
+
 
 @dataclass(frozen=True)
 class StateBlob:
@@ -142,8 +146,12 @@ def update_header(header: UpdateHeader, layout: Layout) -> Header:
 
 def update_size(header: UpdateHeader, layout: Layout) -> int:
     """Bytes of an update with this header for a model of this layout: no other size is worth fetching."""
-    described = update_header(header, layout)
-    return len(described.encode()) + described.data_size
+    return update_header(header, layout).file_size
+
+
+def model_size(layout: Layout) -> int:
+    """Bytes of every model of this layout."""
+    return model_header(layout).file_size
 
 
 def chunks(blob: Blob) -> Iterator[bytes]:

@@ -44,6 +44,10 @@ class Header:
     def data_size(self) -> int:
         return ITEM_SIZE[self.dtype] * sum(prod(shape) for _, shape in self.entries)
 
+    @property
+    def file_size(self) -> int:
+        return len(self.encode()) + self.data_size
+
     def encode(self) -> bytes:
         """The length prefix and the header, padded."""
         tensors: dict[str, Any] = {"__metadata__": dict(self.metadata)}

@@ -71,7 +71,8 @@ def within(q: Int32, bound: int) -> bool:
 
 def add(total: Int64, q: Int32, num_examples: int, scratch: Int64) -> None:
     """Add `num_examples * q` to the total in place; `scratch` is as large as `total`."""
-    np.multiply(q, np.int64(num_examples), out=scratch, dtype=np.int64)
+    np.copyto(scratch, q)  # widening first is twice as fast as a multiplication that widens
+    np.multiply(scratch, np.int64(num_examples), out=scratch)
     np.add(total, scratch, out=total)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fabric_fl.aggregation.codec import UpdateHeader
 from fabric_fl.aggregation.files import BlobFile
-from fl_chaincode.canonical import H, hash_json
+from fl_chaincode import hashes
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,4 @@ class AggregationResult:
 
     def proof(self, task: str, round: int, attempt: int, organisation: str) -> str:  # noqa: A002 - the protocol's word
         """Show that this organisation has summed the updates, without telling the sum."""
-        return H("fl/proof/v1", task, round, attempt, organisation, self.aggregate)
-
-
-def result_digest(
-    inputs: RoundInputs, included: tuple[str, ...], refused: Mapping[str, str], model: str, state: str
-) -> str:
-    """The digest of everything that payment and the next round depend on."""
-    return hash_json(
-        "fl/result/v1",
-        value={
-            "task": inputs.task,
-            "round": inputs.round,
-            "attempt": inputs.attempt,
-            "base": inputs.base,
-            "included": list(included),
-            "refused": dict(refused),
-            "model": model,
-            "state": state,
-        },
-    )
+        return hashes.proof(task, round, attempt, organisation, self.aggregate)

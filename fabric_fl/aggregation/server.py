@@ -18,8 +18,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from fabric_fl.aggregation.codec import state_header
 from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.ring import Float64
+from fabric_fl.aggregation.tensors import Layout
 
 State = Mapping[str, Float64]
 """A block of each slot; `w` is the weights."""
@@ -65,6 +67,11 @@ def server_step(spec: Mapping[str, str]) -> ServerStep:
             remedy="Install the version of fabric-fl that the task was made with.",
         )
     return FedAvg(decimal(spec["learning_rate"]))
+
+
+def state_size(layout: Layout, spec: Mapping[str, str]) -> int:
+    """Bytes of every server state of a task: of this layout, under this server step."""
+    return state_header(layout, server_step(spec).slots).file_size
 
 
 def decimal(text: str) -> float:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fabric_fl.network.consortium import Address, Batch, Consortium, Organisation
-from fabric_fl.network.yamlfield import Field, load
+from fabric_fl.network.errors import ConsortiumError
+from fabric_fl.strictyaml import Field, load
 
 SCHEMA = 1
 _MAX_BYTES = 99 * 1024 * 1024  # Fabric's own ceiling: what fits into one gRPC message
@@ -19,7 +20,7 @@ def load_consortium(path: Path) -> Consortium:
     Raises:
         ConsortiumError: It names file, line and field.
     """
-    document = load(path)
+    document = load(path, ConsortiumError)
     fields = document.mapping(("schema", "channel", "organisations", "orderers"), ("chaincode", "endorsement", "batch"))
     if fields["schema"].integer(0, 2**31) != SCHEMA:
         raise fields["schema"].error(f"this version of fabric-fl reads schema {SCHEMA}")

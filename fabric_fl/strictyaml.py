@@ -5,25 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from fabric_fl.network.errors import ConsortiumError
+from fabric_fl.errors import FabricFLError
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 
 
 class Field:
-    """One node of the document, with the path that leads to it."""
+    """One node of the document, with the path that leads to it.
 
-    def __init__(self, node: yaml.Node, path: str, source: str) -> None:
+    Args:
+        node: As `yaml.compose` gives it.
+        path: The names that lead to it, joined by dots.
+        source: The file.
+        error_class: What a mistake raises.
+    """
+
+    def __init__(self, node: yaml.Node, path: str, source: str, error_class: type[FabricFLError]) -> None:
         self._node = node
         self._source = source
+        self._error_class = error_class
         self.path = path
 
-    def error(self, sentence: str) -> ConsortiumError:
+    def error(self, sentence: str) -> FabricFLError:
         where = f"{self.path}: " if self.path else ""
-        return ConsortiumError(f"{self._source}, line {self._node.start_mark.line + 1}: {where}{sentence}")
+        return self._error_class(f"{self._source}, line {self._node.start_mark.line + 1}: {where}{sentence}")
 
     def mapping(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Field]:
         """Returns the fields by name; refuses missing, unknown and repeated ones."""
@@ -32,9 +41,9 @@ class Field:
         fields: dict[str, Field] = {}
         for key, value in self._node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
-            field = Field(value, f"{self.path}.{name}" if self.path else name, self._source)
+            field = self._inner(value, f"{self.path}.{name}" if self.path else name)
             # the key's own line, even where its value stands further down
-            at = Field(key, field.path, self._source)
+            at = self._inner(key, field.path)
             if name not in required + optional:
                 raise at.error(f"unknown field; known are {', '.join(required + optional)}")
             if name in fields:
@@ -51,7 +60,7 @@ class Field:
         if not minimum <= len(self._node.value) <= maximum:
             raise self.error(f"expected {minimum} to {maximum} entries, found {len(self._node.value)}")
         for index, node in enumerate(self._node.value):
-            yield Field(node, f"{self.path}[{index}]", self._source)
+            yield self._inner(node, f"{self.path}[{index}]")
 
     def string(self, pattern: str, meaning: str) -> str:
         value = self._scalar("str", meaning)
@@ -67,6 +76,20 @@ class Field:
             raise self.error(f"expected {meaning}, found {value}")
         return int(value)
 
+    def plain(self) -> Any:
+        """Returns the node as nested dicts, lists, strings and integers; refuses every other kind of scalar."""
+        if isinstance(self._node, yaml.MappingNode):
+            names = tuple(str(key.value) for key, _ in self._node.value)
+            return {name: field.plain() for name, field in self.mapping((), names).items()}
+        if isinstance(self._node, yaml.SequenceNode):
+            return [field.plain() for field in self.sequence(minimum=0)]
+        if self._node.tag == "tag:yaml.org,2002:int":
+            return self.integer(-(2**53) + 1, 2**53 - 1)
+        return self._scalar("str", "text or a whole number")
+
+    def _inner(self, node: yaml.Node, path: str) -> Field:
+        return Field(node, path, self._source, self._error_class)
+
     def _scalar(self, kind: str, meaning: str) -> str:
         if not isinstance(self._node, yaml.ScalarNode):
             raise self.error(f"expected {meaning}")
@@ -76,23 +99,23 @@ class Field:
         return str(self._node.value)
 
 
-def load(path: Path) -> Field:
+def load(path: Path, error_class: type[FabricFLError]) -> Field:
     """Reads the one document in the file at `path`.
 
     Raises:
-        ConsortiumError: The file cannot be read, is no YAML or is empty.
+        FabricFLError: As `error_class`: the file cannot be read, is no YAML or is empty.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConsortiumError(f"{path} cannot be read: {error}") from error
+        raise error_class(f"{path} cannot be read: {error}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConsortiumError(f"{path}, line {line}: no YAML: {error.problem or error.context}") from error
+        raise error_class(f"{path}, line {line}: no YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise ConsortiumError(f"{path}: no YAML: {error}") from error
+        raise error_class(f"{path}: no YAML: {error}") from error
     if node is None:
-        raise ConsortiumError(f"{path} is empty")
-    return Field(node, "", str(path))
+        raise error_class(f"{path} is empty")
+    return Field(node, "", str(path), error_class)

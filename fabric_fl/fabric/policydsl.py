@@ -154,7 +154,8 @@ def _role_text(principal: msp_principal_pb2.MSPPrincipal) -> str:
 
 def _write(rule: policies_pb2.SignaturePolicy, principals: list[str]) -> str:
     if rule.WhichOneof("Type") == "signed_by":
-        return principals[rule.signed_by]
+        principal: str = principals[rule.signed_by]
+        return principal
     gate = rule.n_out_of
     if not gate.rules:
         raise ValueError("the policy language has no words for a gate over nothing")

@@ -11,6 +11,7 @@ from fabric_fl.gateway.block_events import BlockEventsRequest, FilteredBlockEven
 from fabric_fl.gateway.chaincode_events import ChaincodeEvent, ChaincodeEventsRequest
 from fabric_fl.gateway.checkpointer import Checkpoint, CheckpointError, FileCheckpointer, InMemoryCheckpointer
 from fabric_fl.gateway.commit import Commit, Status, SubmittedTransaction
+from fabric_fl.gateway.connection import connect, connect_from_environment, open_channel
 from fabric_fl.gateway.contract import Contract
 from fabric_fl.gateway.errors import (
     CommitError,
@@ -62,4 +63,7 @@ __all__ = [
     "SubmittedTransaction",
     "Timeouts",
     "Transaction",
+    "connect",
+    "connect_from_environment",
+    "open_channel",
 ]

@@ -55,13 +55,14 @@ class Server:
             ConfigError: The port is taken, or the address is not of this machine.
         """
         address, tls = self._config.address, self._config.tls
+        _check_address(address)
         try:
             if tls is None:
                 port = self._server.add_insecure_port(address)
             else:
                 port = self._server.add_secure_port(address, tls.server_credentials())
         except RuntimeError:
-            raise ConfigError(f"cannot listen on {address}: {_why_not(address)}") from None
+            raise ConfigError(f"cannot listen on {address}: gRPC refuses it") from None
         await self._server.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
@@ -118,13 +119,14 @@ async def _serve(chaincode: Chaincode, config: ServerConfig) -> bool:
     return await server.stop()
 
 
-def _why_not(address: str) -> str:
-    """Ask the operating system why an address cannot be listened on; gRPC only says that it cannot."""
+def _check_address(address: str) -> None:
+    """Try an address with the operating system, which says why not; gRPC fails without a reason and logs at length."""
     host, _, port = address.rpartition(":")
     try:
         family, kind, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
+            # As gRPC does: connections that have just ended do not keep a port from a new process.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
     except OSError as error:
-        return error.strerror or str(error)
-    return "gRPC refused it"
+        raise ConfigError(f"cannot listen on {address}: {error.strerror or error}") from None

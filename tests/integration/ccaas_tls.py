@@ -33,7 +33,7 @@ class Issued:
         return self.folder / "ca.pem"
 
 
-def issue(tmp_path, name, attributes=None):
+def issue(tmp_path, name, attributes=None, unit=None):
     """Issue a certificate for localhost and write it, its key and its authority's certificate to files."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = f"ca of {name}"
@@ -43,7 +43,7 @@ def issue(tmp_path, name, attributes=None):
         .sign(ca_key, hashes.SHA256())
     )
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    builder = _builder(name, ca_name, key.public_key()).add_extension(
+    builder = _builder(name, ca_name, key.public_key(), unit).add_extension(
         x509.SubjectAlternativeName(names), critical=False
     )
     if attributes is not None:
@@ -62,11 +62,14 @@ def issue(tmp_path, name, attributes=None):
     return issued
 
 
-def _builder(name, issuer, public_key):
+def _builder(name, issuer, public_key, unit=None):
+    subject = [x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]
+    if unit:
+        subject.append(x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name(subject))
         .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]))
         .public_key(public_key)
         .serial_number(x509.random_serial_number())

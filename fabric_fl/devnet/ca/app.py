@@ -62,8 +62,14 @@ def create_app(ca: FabricCA) -> Starlette:
             Route(f"{prefix}/{path}", _Endpoint(ca, methods))
             for path, methods in _ROUTES.items()
             for prefix in ("/api/v1", "")
-        ]
+        ],
+        exception_handlers={404: _not_found},
     )
+
+
+async def _not_found(http: HTTPRequest, _: Exception) -> Response:
+    message = f"devnet's CA has no {http.url.path}: for Idemix and intermediate CAs, run Fabric's own fabric-ca-server"
+    return _envelope("", 404, RequestRefused(404, UNKNOWN, message))
 
 
 class _Endpoint:

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from fabric_fl.network.ports import free_ports
 
+ORDERER_MSP_ID = "OrdererMSP"
+
 
 @dataclass(frozen=True)
 class Address:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fabric_fl.network.consortium import Address, Batch, Consortium, Organisation
+from fabric_fl.network.consortium import ORDERER_MSP_ID, Address, Batch, Consortium, Organisation
 from fabric_fl.network.errors import ConsortiumError
 from fabric_fl.strictyaml import Field, load
 
 SCHEMA = 1
 _MAX_BYTES = 99 * 1024 * 1024  # Fabric's own ceiling: what fits into one gRPC message
+_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # also a host name
 _RESERVED_NAMES = {"devnet", "logs"}  # directories of .network
 
 
@@ -67,7 +68,7 @@ def _organisations(entries: Field, addresses: _Addresses) -> tuple[Organisation,
     for entry in entries.sequence():
         fields = entry.mapping(("name", "msp_id", "peers", "ca", "chaincode"))
         organisation = Organisation(
-            name=fields["name"].string(r"[a-z0-9][a-z0-9-]{0,62}", "a name of lower-case letters, digits and hyphens"),
+            name=fields["name"].string(_NAME, "a name of lower-case letters, digits and hyphens"),
             msp_id=fields["msp_id"].string(
                 r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "an MSP id of letters, digits, dots and hyphens"
             ),
@@ -77,6 +78,8 @@ def _organisations(entries: Field, addresses: _Addresses) -> tuple[Organisation,
         )
         if organisation.name in _RESERVED_NAMES:
             raise fields["name"].error(f"{organisation.name} is the name of a directory of the network itself")
+        if organisation.msp_id == ORDERER_MSP_ID:
+            raise fields["msp_id"].error(f"{ORDERER_MSP_ID} is the orderers' own")
         for attribute in ("name", "msp_id"):
             if getattr(organisation, attribute) in [getattr(other, attribute) for other in organisations]:
                 raise fields[attribute].error("another organisation has it already")

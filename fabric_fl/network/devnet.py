@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from fabric_fl.network.chaincode import chaincode_id, chaincode_programs
+from fabric_fl.network.consortium import ORDERER_MSP_ID
 from fabric_fl.network.errors import EngineError
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
@@ -49,7 +50,7 @@ def render(plan: Plan, home: Home) -> dict[str, Any]:
         "channel": consortium.channel,
         "output": str(home.root),
         "state": None if plan.memory else str(home.root / "devnet"),
-        "orderer": {"msp_id": "OrdererMSP", "host": orderer.host, "port": orderer.port},
+        "orderer": {"msp_id": ORDERER_MSP_ID, "host": orderer.host, "port": orderer.port},
         "organisations": [
             {
                 "name": one.name,
@@ -74,9 +75,10 @@ def _chaincodes(plan: Plan) -> list[dict[str, Any]]:
     msp_ids = {one.name: one.msp_id for one in consortium.organisations}
     for external in plan.chaincodes:
         addresses.setdefault(external.name, {})[msp_ids[external.organisation]] = external.address
+    # only where all its processes are ours is it known what they register as
+    foreign = {external.name for external in plan.chaincodes}
     return [
         {"name": name, "version": "1.0", "sequence": 1, "addresses": by_organisation}
-        # only of our own processes is it known what they register as
-        | ({"id": chaincode_id(name)} if name == consortium.chaincode else {})
+        | ({} if name in foreign else {"id": chaincode_id(name)})
         for name, by_organisation in addresses.items()
     ]

@@ -63,6 +63,7 @@ def test_what_is_left_out_has_a_default(load):
         (("- name: org1", "- name: Org1"), 6, "organisations[0].name: expected a name of lower-case letters"),
         (("- name: org1", "- name: logs"), 6, "organisations[0].name: logs is the name of a directory"),
         (("Org1MSP", "Org 1"), 7, "organisations[0].msp_id: expected an MSP id"),
+        (("Org1MSP", "OrdererMSP"), 7, "organisations[0].msp_id: OrdererMSP is the orderers' own"),
         (("peers: [localhost:7051]", "peers: []"), 8, "organisations[0].peers: expected 1 to 9 entries, found 0"),
         (("peers: [localhost:7051]", "peers: localhost:7051"), 8, "organisations[0].peers: expected a list"),
         (("localhost:7054", "localhost:7051"), 9, "localhost:7051 is also that of organisations[0].peers[0]"),

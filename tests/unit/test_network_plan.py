@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from fabric_fl.devnet.config import DevnetConfig
 from fabric_fl.network import (
     Address,
+    Batch,
     Consortium,
     EngineError,
     ExternalChaincode,
@@ -184,13 +186,38 @@ def test_devnet_is_told_where_every_chaincode_process_listens(home):
         chaincodes=(ExternalChaincode("fl", "org2", "127.0.0.1:9"), ExternalChaincode("basic", "org1", "127.0.0.1:8")),
     )
 
-    config = render(plan, home)
+    config = DevnetConfig.from_json(json.dumps(render(plan, home)))
 
-    assert config["state"] is None
-    assert [(one["name"], one["addresses"]) for one in config["chaincodes"]] == [
-        ("fl", {"Org1MSP": "localhost:7052", "Org2MSP": "127.0.0.1:9"}),
-        ("basic", {"Org1MSP": "127.0.0.1:8"}),
+    assert config.state is None
+    assert {
+        one.name: {msp_id: server.address for msp_id, server in one.servers.items()} for one in config.chaincodes
+    } == {
+        "fl": {"Org1MSP": "localhost:7052", "Org2MSP": "127.0.0.1:9"},
+        "basic": {"Org1MSP": "127.0.0.1:8"},
+    }
+
+
+def test_what_devnet_is_told_is_what_the_consortium_says(home):
+    consortium = replace(
+        Consortium.default(2),
+        channel="trial",
+        endorsement="all",
+        batch=Batch(max_messages=7, max_bytes=4096, preferred_bytes=2048, timeout_ms=250),
+    )
+
+    config = DevnetConfig.from_json(json.dumps(render(Plan("devnet", consortium), home)))
+
+    assert (config.channel, config.endorsement, config.orderer.port) == ("trial", "all", 7050)
+    assert [(one.msp_id, one.peer_port, one.ca_port) for one in config.organizations] == [
+        ("Org1MSP", 7051, 7054),
+        ("Org2MSP", 7061, 7064),
     ]
+    batch = config.batch
+    assert (batch.max_message_count, batch.absolute_max_bytes, batch.preferred_max_bytes) == (7, 4096, 2048)
+    assert batch.timeout == 0.25
+    assert config.output == home.root
+    assert config.state is not None
+    assert config.state.is_relative_to(home.root)
 
 
 def test_participant_files_name_the_own_store_and_the_others_and_are_never_overwritten(home):

@@ -1,0 +1,46 @@
+"""`fabric-fl models`: what was committed, and the bytes of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from fabric_fl.cli.output import Output, with_output
+from fabric_fl.cli.session import open_session, with_profile
+
+
+@click.group()
+def models() -> None:
+    """Show and fetch committed models."""
+
+
+@models.command()
+@click.argument("task")
+@with_profile
+@with_output
+def latest(task: str, profile: Path, out: Output) -> None:
+    """Show the newest committed model of TASK."""
+    with open_session(profile) as session:
+        model = session.ledger.latest_model(task)
+    record = model.to_json()
+    out.table(("FIELD", "VALUE"), [(name, value) for name, value in record.items() if name != "schema"], record)
+
+
+@models.command()
+@click.argument("task")
+@click.option("--number", type=click.IntRange(0), help="Which one, 0 for the initial; default: the newest.")
+@click.option("--out", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@with_profile
+@with_output
+def fetch(task: str, number: int | None, target: Path, profile: Path, out: Output) -> None:
+    """Fetch a committed model of TASK, verify it and write it; `sha256sum` prints the digest on the ledger."""
+    from fabric_fl.models import CommittedModels
+
+    with open_session(profile) as session:
+        wanted = session.ledger.latest_model(task).j if number is None else number
+        found = CommittedModels(session.ledger, session.reader, session.ledger.task(task)).weights(wanted)
+        shutil.copyfile(found.path, target)
+    value = {"task": task, "model": wanted, "digest": found.digest, "size": found.size, "file": str(target)}
+    out.text(f"{found.digest}  {target}", value)

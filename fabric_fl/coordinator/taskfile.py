@@ -1,0 +1,79 @@
+"""A task as people write it: the specification in YAML, where it names files instead of text and digests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabric_fl.aggregation import BlobError, decode_model, digest
+from fabric_fl.errors import FabricFLError
+from fabric_fl.strictyaml import Field, load
+
+_REQUIRED = (
+    *("schema", "id", "trainers", "validators", "q", "k", "min_updates", "rounds", "patience_s", "model", "training"),
+    *("server", "quantisation", "max_examples", "scoring", "budget", "horizon_rounds"),
+)
+
+
+class TaskFileError(FabricFLError):
+    """The task file says something that cannot be."""
+
+    code = "FL-TASK-FILE"
+    remedy = "Correct that line; examples/task.yaml in the repository is a complete example."
+
+
+@dataclass(frozen=True)
+class TaskDraft:
+    """A task that is not on the ledger yet.
+
+    Attributes:
+        spec: What tasks:Create takes.
+        initial: Path of the blob with the initial weights.
+        digest: SHA-256 of that blob.
+    """
+
+    spec: dict[str, Any]
+    initial: Path
+    digest: str
+
+
+def read_task_file(path: Path) -> TaskDraft:
+    """Reads and checks the task file at `path`; the contract judges the values.
+
+    The fields are those of the task's record on the ledger. Under `model`, `architecture` and `initial` name files,
+    relative to the task file: the architecture as JSON, the initial weights as a model blob.
+
+    Raises:
+        TaskFileError: It names file, line and field.
+    """
+    fields = load(path, TaskFileError).mapping(_REQUIRED, ("aggregation",))
+    spec = {"aggregation": {"rule": "none"}} | {name: field.plain() for name, field in fields.items()}
+    model = fields["model"].mapping(("kind", "architecture", "loss", "initial"))
+    blob, initial = _file(model["initial"], path)
+    try:
+        decode_model(blob)
+    except BlobError as error:
+        raise model["initial"].error(f"{initial} is no model blob: {error.message}") from error
+    spec["model"] |= {
+        "architecture": _text(model["architecture"], path),
+        "initial": digest(blob),
+        "size": len(blob),
+    }
+    return TaskDraft(spec, initial, digest(blob))
+
+
+def _file(field: Field, beside: Path) -> tuple[bytes, Path]:
+    path = beside.parent / field.string(r".+", "the path of a file")
+    try:
+        return path.read_bytes(), path
+    except OSError as error:
+        raise field.error(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _text(field: Field, beside: Path) -> str:
+    content, path = _file(field, beside)
+    try:
+        return content.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise field.error(f"{path} is no text in UTF-8") from error

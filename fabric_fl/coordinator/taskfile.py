@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,11 @@ class TaskDraft:
 
     Attributes:
         spec: What tasks:Create takes.
-        initial: Path of the blob with the initial weights.
-        digest: SHA-256 of that blob.
+        initial: The blob with the initial weights.
     """
 
     spec: dict[str, Any]
-    initial: Path
-    digest: str
+    initial: bytes = field(repr=False)
 
 
 def read_task_file(path: Path) -> TaskDraft:
@@ -50,30 +48,29 @@ def read_task_file(path: Path) -> TaskDraft:
     fields = load(path, TaskFileError).mapping(_REQUIRED, ("aggregation",))
     spec = {"aggregation": {"rule": "none"}} | {name: field.plain() for name, field in fields.items()}
     model = fields["model"].mapping(("kind", "architecture", "loss", "initial"))
-    blob, initial = _file(model["initial"], path)
+    blob = _bytes(model["initial"], path)
     try:
         decode_model(blob)
     except BlobError as error:
-        raise model["initial"].error(f"{initial} is no model blob: {error.message}") from error
+        raise model["initial"].error(f"no model blob: {error.message}") from error
     spec["model"] |= {
         "architecture": _text(model["architecture"], path),
         "initial": digest(blob),
         "size": len(blob),
     }
-    return TaskDraft(spec, initial, digest(blob))
+    return TaskDraft(spec, blob)
 
 
-def _file(field: Field, beside: Path) -> tuple[bytes, Path]:
-    path = beside.parent / field.string(r".+", "the path of a file")
+def _bytes(file: Field, beside: Path) -> bytes:
+    path = beside.parent / file.string(r".+", "the path of a file")
     try:
-        return path.read_bytes(), path
+        return path.read_bytes()
     except OSError as error:
-        raise field.error(f"{path} cannot be read: {error.strerror}") from error
+        raise file.error(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _text(field: Field, beside: Path) -> str:
-    content, path = _file(field, beside)
+def _text(file: Field, beside: Path) -> str:
     try:
-        return content.decode("utf-8").strip()
+        return _bytes(file, beside).decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise field.error(f"{path} is no text in UTF-8") from error
+        raise file.error("the file is no text in UTF-8") from error

@@ -24,7 +24,7 @@ def create_task(ledger: FLLedger, store: BlobStore, msp_id: str, draft: TaskDraf
         BlobStoreError: The store cannot take the model.
     """
     # first, so that nobody reads a task whose model is nowhere
-    store.put(draft.initial, draft.digest)
+    store.put(draft.initial)
     budget = draft.spec["budget"]
     inputs = entries_covering(ledger.entries(msp_id), budget) if budget else ()
     return ledger.create_task(draft.spec, inputs)

@@ -52,13 +52,17 @@ class Caller:
         from cryptography import x509
         from cryptography.x509.oid import NameOID
 
-        certificate = x509.load_pem_x509_certificate(pem)
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+            extensions = list(certificate.extensions)
+        except (ValueError, x509.DuplicateExtension) as error:
+            raise ValueError("the creator is no X.509 certificate in PEM") from error
         units = [
             str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
         ]
         names = [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         attributes: dict[str, str] = {}
-        for extension in certificate.extensions:
+        for extension in extensions:
             if extension.oid.dotted_string == _ATTRIBUTES_OID:
                 attributes = _attributes(extension.value.public_bytes())
         return cls(
@@ -70,7 +74,10 @@ class Caller:
 
 
 def _attributes(data: bytes) -> dict[str, str]:
-    value = json.loads(data)  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    try:
+        value = json.loads(data)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ones
+        raise ValueError("the certificate's attributes are malformed") from error
     attributes = value.get("attrs", {}) if isinstance(value, dict) else None
     if not isinstance(attributes, dict) or not all(isinstance(text, str) for text in attributes.values()):
         raise ValueError("the certificate's attributes are malformed")

@@ -92,7 +92,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth == MAX_DEPTH and isinstance(value, dict | list | tuple):
         raise _invalid(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
         _check_text(value)

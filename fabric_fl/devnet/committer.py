@@ -100,7 +100,7 @@ class Committer:
         """Ends after the block that is being written; wakes everybody who waits."""
         self._closed = True
         if self._current is not None:
-            await asyncio.wait([self._current])
+            await asyncio.gather(self._current, return_exceptions=True)
         self._thread.shutdown()
         waiters: list[asyncio.Future[Any]] = [*self._height_waiters, *itertools.chain(*self._tx_waiters.values())]
         for waiter in waiters:

@@ -49,6 +49,11 @@ def new_read(key: str, version: Height | None) -> kv_rwset_pb2.KVRead:
     return kv_rwset_pb2.KVRead(key=key, version=version.to_proto() if version is not None else None)
 
 
+def hash_of(key: str) -> bytes:
+    """Returns what stands for a collection's key where everybody can see it."""
+    return hashlib.sha256(key.encode()).digest()
+
+
 def is_delete(write: kv_rwset_pb2.KVWrite) -> bool:
     """Tells whether a KVWrite deletes: an empty value is a delete too."""
     return bool(write.is_delete or not write.value)
@@ -56,8 +61,9 @@ def is_delete(write: kv_rwset_pb2.KVWrite) -> bool:
 
 @dataclass
 class _Collection:
-    reads: dict[bytes, kv_rwset_pb2.KVReadHash] = field(default_factory=dict)
-    writes: dict[bytes, kv_rwset_pb2.KVWriteHash] = field(default_factory=dict)
+    # By the keys in the clear, whose order is that of the hashes in the transaction.
+    reads: dict[str, kv_rwset_pb2.KVReadHash] = field(default_factory=dict)
+    writes: dict[str, kv_rwset_pb2.KVWriteHash] = field(default_factory=dict)
     private_writes: dict[str, kv_rwset_pb2.KVWrite] = field(default_factory=dict)
 
     def private_rwset(self) -> bytes:
@@ -121,17 +127,18 @@ class RWSetBuilder:
         identity = (query.start_key, query.end_key, query.itr_exhausted)
         self._namespace(namespace).ranges.setdefault(identity, query)
 
-    def add_hashed_read(self, namespace: str, collection: str, key_hash: bytes, version: Height | None) -> None:
-        read = kv_rwset_pb2.KVReadHash(key_hash=key_hash, version=version.to_proto() if version is not None else None)
-        self._namespace(namespace).collection(collection).reads[key_hash] = read
+    def add_hashed_read(self, namespace: str, collection: str, key: str, version: Height | None) -> None:
+        """Records that a collection's key was read; the transaction carries the key's hash."""
+        self._namespace(namespace).collection(collection).reads[key] = kv_rwset_pb2.KVReadHash(
+            key_hash=hash_of(key), version=version.to_proto() if version is not None else None
+        )
 
     def add_private_write(self, namespace: str, collection: str, key: str, value: bytes) -> None:
         """Records a write to a collection: hashes for the transaction, key and value for the members."""
-        key_hash = hashlib.sha256(key.encode()).digest()
         target = self._namespace(namespace).collection(collection)
         target.private_writes[key] = kv_rwset_pb2.KVWrite(key=key, is_delete=not value, value=value)
-        target.writes[key_hash] = kv_rwset_pb2.KVWriteHash(
-            key_hash=key_hash, is_delete=not value, value_hash=hashlib.sha256(value).digest() if value else b""
+        target.writes[key] = kv_rwset_pb2.KVWriteHash(
+            key_hash=hash_of(key), is_delete=not value, value_hash=hashlib.sha256(value).digest() if value else b""
         )
 
     def build(self) -> rwset_pb2.TxReadWriteSet:

@@ -6,7 +6,6 @@ because chaincode sees them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -17,7 +16,7 @@ from fabric_protos.peer import chaincode_shim_pb2
 
 from fabric_fl.devnet.history import modifications
 from fabric_fl.devnet.rangequery import RangeQueryResults
-from fabric_fl.devnet.rwset import RWSetBuilder
+from fabric_fl.devnet.rwset import RWSetBuilder, hash_of
 from fabric_fl.devnet.statedb import Snapshot, VersionedValue
 
 BATCH_SIZE = 100
@@ -165,9 +164,8 @@ class TxSimulator:
         return ResultsIterator(query) if limit is None else ResultsIterator(query, limit, query.bookmark)
 
     def _read_hash(self, namespace: str, collection: str, key: str) -> VersionedValue | None:
-        key_hash = hashlib.sha256(key.encode()).digest()
-        found = self._snapshot.state.get(namespace, key_hash, collection)
-        self._rwset.add_hashed_read(namespace, collection, key_hash, found.version if found else None)
+        found = self._snapshot.state.get(namespace, hash_of(key), collection)
+        self._rwset.add_hashed_read(namespace, collection, key, found.version if found else None)
         return found
 
     def _check_open(self) -> None:

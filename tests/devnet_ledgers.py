@@ -1,0 +1,145 @@
+"""A channel for tests of devnet's ledger: real keys, real signatures, endorsements of whatever a test wants."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fabric_protos.common import common_pb2
+from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_response_pb2
+
+from fabric_fl.devnet.channelconfig import ChannelConfig, genesis_block
+from fabric_fl.devnet.identity import Organization
+from fabric_fl.devnet.kvledger import CommittedBlock, KVLedger
+from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, definition_transaction
+from fabric_fl.devnet.simulator import TxSimulator
+from fabric_fl.devnet.txvalidator import TxValidator
+from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.protoutil import (
+    create_chaincode_proposal,
+    create_tx,
+    endorse,
+    new_block,
+    proposal_response_payload,
+    sign_block,
+    sign_envelope,
+    unpack_proposal,
+)
+
+CHANNEL = "fl"
+CHAINCODE = "asset"
+
+
+@functools.cache
+def organizations() -> tuple[Organization, ...]:
+    """Returns three peer organisations and the orderer's, made once."""
+    peers = [Organization.create(f"org{number}", f"Org{number}MSP") for number in (1, 2, 3)]
+    return (*peers, Organization.create("orderer", "OrdererMSP", node_role="orderer"))
+
+
+@functools.cache
+def genesis() -> bytes:
+    org1, org2, org3, orderer = organizations()
+    block = genesis_block(
+        CHANNEL,
+        [org1, org2, org3],
+        orderer,
+        orderer_address=("localhost", 7050),
+        anchor_peers={org.msp_id: ("localhost", 7051) for org in (org1, org2, org3)},
+    )
+    data: bytes = block.SerializeToString()
+    return data
+
+
+def endorsed(
+    results: bytes,
+    *,
+    creator: SigningIdentity | None = None,
+    endorsers: Sequence[SigningIdentity] | None = None,
+    chaincode: str = CHAINCODE,
+    version: str = "1.0",
+    channel: str = CHANNEL,
+    events: bytes = b"",
+    nonce: bytes | None = None,
+) -> common_pb2.Envelope:
+    """Returns a signed transaction with the results, endorsed by two organisations unless told otherwise."""
+    org1, org2, *_ = organizations()
+    creator = creator or org1.client
+    proposal, _ = create_chaincode_proposal(channel, chaincode, ["invoke"], creator.serialize(), nonce=nonce)
+    response = proposal_response_pb2.Response(status=200)
+    payload = proposal_response_payload(
+        unpack_proposal(proposal.SerializeToString()).hash,
+        response,
+        results,
+        events,
+        chaincode_pb2.ChaincodeID(name=chaincode, version=version),
+    )
+    responses = [
+        proposal_response_pb2.ProposalResponse(
+            version=1, response=response, payload=payload, endorsement=endorse(payload, endorser)
+        )
+        for endorser in ((org1.node, org2.node) if endorsers is None else endorsers)
+    ]
+    return sign_envelope(create_tx(proposal, responses), creator)
+
+
+def event(name: str, chaincode: str = CHAINCODE) -> bytes:
+    data: bytes = chaincode_event_pb2.ChaincodeEvent(chaincode_id=chaincode, event_name=name).SerializeToString()
+    return data
+
+
+@dataclass
+class LedgerOnTrial:
+    """A ledger with the chaincode ``asset`` defined, and the orderer that feeds it."""
+
+    ledger: KVLedger
+    config: ChannelConfig
+    validator: TxValidator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.validator = TxValidator(self.config, self.ledger)
+
+    @classmethod
+    def open(cls, directory: Path | None = None, *, policy: bytes | None = None) -> LedgerOnTrial:
+        block = common_pb2.Block.FromString(genesis())
+        trial = cls(KVLedger.open(directory, CHANNEL), ChannelConfig.from_block(block))
+        if trial.ledger.height == 0:
+            trial.ledger.commit(block, [0])
+            definition = ChaincodeDefinition(CHAINCODE, "1.0")
+            if policy is not None:
+                definition = ChaincodeDefinition(CHAINCODE, "1.0", validation_parameter=policy)
+            assert trial.commit(define(definition)) == [0]
+        return trial
+
+    def block(self, envelopes: Iterable[common_pb2.Envelope | bytes]) -> common_pb2.Block:
+        data = [each if isinstance(each, bytes) else each.SerializeToString() for each in envelopes]
+        block = new_block(self.ledger.height, self.ledger.tip_hash, data)
+        sign_block(block, organizations()[3].node, last_config=0)
+        return block
+
+    def commit_block(self, *envelopes: common_pb2.Envelope | bytes) -> CommittedBlock:
+        block = self.block(envelopes)
+        return self.ledger.commit(block, self.validator.validate(block))
+
+    def commit(self, *envelopes: common_pb2.Envelope | bytes) -> list[int]:
+        """Commits a block; returns the validation codes."""
+        return [status.code for status in self.commit_block(*envelopes).statuses]
+
+    def simulate(self) -> TxSimulator:
+        return self.ledger.new_simulator("tx")
+
+    def put(self, values: dict[str, bytes], namespace: str = CHAINCODE) -> list[int]:
+        with self.simulate() as simulator:
+            for key, value in values.items():
+                simulator.put_state(namespace, key, value)
+            return self.commit(endorsed(simulator.results()))
+
+    def close(self) -> None:
+        self.ledger.close()
+
+
+def define(definition: ChaincodeDefinition) -> bytes:
+    org1, org2, *_ = organizations()
+    return definition_transaction(CHANNEL, definition, org1.admin, [org1.node, org2.node])

@@ -36,10 +36,9 @@ _PASSING = (
     "context deadline exceeded",
     "connection refused",
     "connection error",
-    "no combination of peers can be derived",
+    "no peer combination can satisfy the endorsement policy",
     "failed to select a set of endorsers",
     "failed to find any endorsing peers",
-    "no peers available to evaluate",
 )
 # The gateway says this when its own peer endorsed and others did not: they see another state than it does.
 DISAGREEMENT = "failed to collect enough transaction endorsements"

@@ -95,7 +95,7 @@ class Results(Iterator[T], Generic[T]):
     def close(self) -> None:
         """Tell the peer that the rest is not wanted. A transaction's end does the same."""
         self._batch = iter(())
-        if self._has_more:
+        if self._has_more and not self._transaction.is_over:
             self._has_more = False
             request = chaincode_shim_pb2.QueryStateClose(id=self._id).SerializeToString()
             self._transaction.request(ChaincodeMessage.QUERY_STATE_CLOSE, request)

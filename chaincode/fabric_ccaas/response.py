@@ -35,7 +35,8 @@ class Response:
         return self.status < ERROR_THRESHOLD
 
     def serialize(self) -> bytes:
-        message = proposal_response_pb2.Response(status=self.status, message=self.message, payload=self.payload)
+        text = self.message.encode(errors="replace").decode()  # a lone surrogate would make the answer fail
+        message = proposal_response_pb2.Response(status=self.status, message=text, payload=self.payload)
         serialized: bytes = message.SerializeToString()
         return serialized
 

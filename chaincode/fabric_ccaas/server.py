@@ -40,6 +40,7 @@ class Server:
         self._admission = Admission(config.max_in_flight)
         self._health = Health(SERVICE)
         self._handlers: set[Handler] = set()
+        self._stopping = False
         self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="rule")
         self._server = grpc.aio.server(options=OPTIONS)
         chaincode_shim_pb2_grpc.add_ChaincodeServicer_to_server(self, self._server)
@@ -72,6 +73,7 @@ class Server:
         Returns:
             Whether every transaction ended in time.
         """
+        self._stopping = True
         self._health.stop()
         # From here on the port is free, so that a peer whose stream ends finds the process that replaces this one.
         stopping = asyncio.create_task(self._server.stop(grace=self._config.drain_timeout))
@@ -84,6 +86,8 @@ class Server:
 
     async def Connect(self, _requests: object, context: grpc.aio.ServicerContext) -> None:  # noqa: N802 - Fabric's name
         """Serve a peer's stream (protos.Chaincode/Connect)."""
+        if self._stopping:  # it came in as the port was being closed
+            return
         handler = Handler(self._chaincode, self._config, self._pool, self._admission)
         self._handlers.add(handler)
         try:
@@ -106,14 +110,14 @@ def serve(chaincode: Chaincode, config: ServerConfig) -> None:
 
 
 async def _serve(chaincode: Chaincode, config: ServerConfig) -> bool:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(chaincode, config)
     address = await server.start()
     if config.tls is None:
         logger.warning("TLS is off: whoever reaches this port speaks as a peer")
     logger.info("chaincode %s listens on %s", config.chaincode_id, address)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await stopping.wait()
     logger.info("shutting down")
     return await server.stop()

@@ -132,7 +132,7 @@ class Functions:
         sys.exit(1)
 
     def surrogate(self, _stub):
-        return Response.refusal("\ud800")
+        return Response.refusal("no \ud800")
 
     def nothing(self, _stub):
         return Response(status="ok")

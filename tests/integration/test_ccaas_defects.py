@@ -73,7 +73,7 @@ def test_d3_a_write_that_the_peer_refuses_fails_the_transaction(chaincode, offer
         (("fail", "s3cret"), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
         (("fail_twice", "s3cret"), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
         (("exit",), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
-        (("surrogate",), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
+        (("surrogate",), 400, r"no \?"),
         (("nothing",), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
         ((b"\xff\xfe",), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),
         ((), 500, r"the chaincode failed on transaction [0-9a-f]{64}: see its log"),

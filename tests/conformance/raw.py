@@ -109,6 +109,14 @@ class Layers:
         self.payload.header.channel_header = self.channel_header.SerializeToString()
         self.payload.header.signature_header = self.signature_header.SerializeToString()
 
+    def seal_proposal_hash(self):
+        """Make the endorsed result say that it is of this proposal, as endorsers who conspire could."""
+        header = self.payload.header
+        self.response.proposal_hash = protoutil.transaction_proposal_hash(
+            header.channel_header, header.signature_header, self.action.chaincode_proposal_payload
+        )
+        self.seal_response()
+
     def envelope(self):
         return common_pb2.Envelope(payload=self.payload.SerializeToString())
 

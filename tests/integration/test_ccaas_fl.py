@@ -1,7 +1,6 @@
 """The contract fl behind a real socket: `python -m fl_chaincode`, driven as a peer drives it."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -79,33 +78,8 @@ def test_a_peers_error_is_a_failure_and_not_a_refusal(chaincode, administrator):
     assert (outcome.status, outcome.message) == (500, "the peer refused GET_STATE: ledger is closed")
 
 
-@pytest.mark.parametrize(
-    ("env", "sentence"),
-    [
-        ({}, "FL_CONSORTIUM is not set: the MSP ids of all organisations, as Org1MSP,Org2MSP,Org3MSP"),
-        ({"FL_CONSORTIUM": "Org1MSP,,Org2MSP"}, "FL_CONSORTIUM lists '', which is no MSP id"),
-        ({"FL_CONSORTIUM": "Org1MSP, Org1MSP"}, "FL_CONSORTIUM lists Org1MSP twice"),
-        (SETTINGS | {"CHAINCODE_ID": ""}, "CHAINCODE_ID is not set: the package id, as `peer lifecycle` prints it"),
-        (SETTINGS | {"CHAINCODE_TLS_DISABLED": "false"}, "TLS needs CHAINCODE_TLS_KEY and CHAINCODE_TLS_CERT"),
-    ],
-)
-def test_a_wrong_setting_stops_the_program_with_one_sentence(env, sentence):
-    process = ChaincodeProcess(env=env, command=COMMAND)
-
-    assert process.wait() == 1
-    assert process.log.count("\n") == 1
-    assert process.log.startswith(f"fl-chaincode: {sentence}")
-
-
 def test_a_taken_port_stops_the_program_with_one_sentence(chaincode):
     process = ChaincodeProcess(env=SETTINGS, command=COMMAND, address=chaincode.address)
 
     assert process.wait() == 1
     assert process.log == f"fl-chaincode: cannot listen on {chaincode.address}: Address already in use\n"
-
-
-def test_help_names_every_setting():
-    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True, timeout=10).stdout
-
-    for name in ("CHAINCODE_ID", "CHAINCODE_SERVER_ADDRESS", "FL_CONSORTIUM", "CHAINCODE_TLS_KEY"):
-        assert name in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +31,30 @@ from fabric_fl.fabric.protoutil import (
 
 CHANNEL = "fl"
 CHAINCODE = "asset"
+KEYS_VARIABLE = "DEVNET_TEST_KEYS"
 
 
 @functools.cache
 def organizations() -> tuple[Organization, ...]:
-    """Returns three peer organisations and the orderer's, made once."""
-    peers = [Organization.create(f"org{number}", f"Org{number}MSP") for number in (1, 2, 3)]
-    return (*peers, Organization.create("orderer", "OrdererMSP", node_role="orderer"))
+    """Returns three peer organisations and the orderer's, made once.
+
+    With DEVNET_TEST_KEYS they are kept in that directory, for tests that start a process again.
+    """
+    return (
+        *[_organization(f"org{number}", f"Org{number}MSP") for number in (1, 2, 3)],
+        _organization("orderer", "OrdererMSP", "orderer"),
+    )
+
+
+def _organization(name: str, msp_id: str, node_role: str = "peer") -> Organization:
+    kept = os.environ.get(KEYS_VARIABLE)
+    folder = Path(kept) / name if kept else None
+    if folder is not None and (folder / "organization.json").exists():
+        return Organization.load(folder)
+    organization = Organization.create(name, msp_id, node_role=node_role)
+    if folder is not None:
+        organization.save(folder)
+    return organization
 
 
 @functools.cache
@@ -103,10 +121,13 @@ class LedgerOnTrial:
 
     @classmethod
     def open(cls, directory: Path | None = None, *, policy: bytes | None = None) -> LedgerOnTrial:
-        block = common_pb2.Block.FromString(genesis())
-        trial = cls(KVLedger.open(directory, CHANNEL), ChannelConfig.from_block(block))
-        if trial.ledger.height == 0:
-            trial.ledger.commit(block, [0])
+        ledger = KVLedger.open(directory, CHANNEL)
+        if ledger.height == 0:
+            ledger.commit(common_pb2.Block.FromString(genesis()), [0])
+        block = ledger.block(0)
+        assert block is not None
+        trial = cls(ledger, ChannelConfig.from_block(block))
+        if ledger.height == 1:
             definition = ChaincodeDefinition(CHAINCODE, "1.0")
             if policy is not None:
                 definition = ChaincodeDefinition(CHAINCODE, "1.0", validation_parameter=policy)

@@ -43,7 +43,7 @@ def publish(folder: Path, store: BlobStore, participants: Sequence[str]) -> dict
         "min_updates": 2,
         "rounds": ROUNDS,
         "patience_s": 30,
-        "model": described.to_spec(file.digest, file.size),
+        "model": described.to_spec(file),
         "training": {"optimizer": "sgd", "learning_rate": "0.1", "epochs": 2, "batch_size": 16},
         "server": {"step": "fedavg", "learning_rate": "1"},
         "quantisation": {"f": 24, "bound": 2**30},

@@ -136,7 +136,8 @@ def _write(path: Path, fields: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all: a new file, synced, renamed, the folder synced."""
     temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("w", opener=_private) as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
             json.dump(fields, file, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
@@ -153,6 +154,3 @@ def _sync(path: Path) -> None:
     finally:
         os.close(descriptor)
 
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

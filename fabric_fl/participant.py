@@ -77,6 +77,7 @@ class Participant:
         others: the other organisations' stores, by MSP id.
         trainer: trains and evaluates on the organisation's data.
         on_step: called after each durable step as (step, task, round).
+        worker: sums updates in a process of its own; one is started, and ended by `close`, when none is lent.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Participant:
         others: dict[str, BlobStore],
         trainer: Trainer,
         on_step: Observer | None = None,
+        worker: AggregationWorker | None = None,
     ) -> None:
         self.msp_id = msp_id
         self.ledger = ledger
@@ -98,7 +100,7 @@ class Participant:
         self._trainer = trainer
         self._on_step: Observer = on_step or (lambda _step, _task, _round: None)
         self._resources = contextlib.ExitStack()
-        self._worker = self._resources.enter_context(AggregationWorker())
+        self._worker = worker or self._resources.enter_context(AggregationWorker())
 
     @classmethod
     def connect(cls, organisation: str | Path, *, trainer: Trainer, on_step: Observer | None = None) -> Self:

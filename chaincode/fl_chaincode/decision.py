@@ -15,7 +15,8 @@ class Decision:
     """What Commit does.
 
     commit: `winners`, at least q, agree on one result and have proven that they summed.
-    fix: nothing can reach q, because validators could fetch different updates: what is included gets fixed.
+    fix: nothing can reach q, because validators could fetch different updates: what is included gets fixed, once
+        everybody has said what could be fetched, or has been declared silent.
     dispute: nothing can reach q.
     wait: undecided.
     """
@@ -47,7 +48,8 @@ def decide(
     if best + silent >= round_.q:
         return Decision("wait")
     if round_.included is None and any(one.fetched != current[0].fetched for one in current):
-        return Decision("fix")
+        # a list that is still to come can lift an update over the quorum: nothing is left out for being early
+        return Decision("wait" if silent else "fix")
     return Decision("dispute")
 
 

@@ -1,0 +1,157 @@
+"""Three organisations on one ledger in memory, each with folder, store, thread and a numpy model of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fabric_fl import CommittedModel, Participant
+from fabric_fl.aggregation import AggregationWorker, write
+from fabric_fl.blobs import BlobStore
+from fabric_fl.learning import NumpyTrainer, describe_mlp
+from fabric_fl.ledger import FLLedger
+from fabric_fl.memory_ledger import MemoryLedger
+
+ORGANISATIONS = ("Org1MSP", "Org2MSP", "Org3MSP")
+TASK = "task-1"
+BUDGET = 1_000_003
+
+
+def patients(seed: int, count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features, float32[count, 4], and labels, float32[count, 1], of a separable problem."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(count, 4)).astype(np.float32)
+    y = (x @ np.array([1.0, -2.0, 0.5, 0.0]) > 0).astype(np.float32).reshape(-1, 1)
+    return x, y
+
+
+def trainer(index: int) -> NumpyTrainer:
+    return NumpyTrainer(patients(index, 30 + 10 * index), holdout=patients(100 + index))
+
+
+def specification(**changes: Any) -> dict[str, Any]:
+    """Returns a task of three rounds with two of three selected."""
+    return {
+        "schema": 1,
+        "id": TASK,
+        "trainers": list(ORGANISATIONS),
+        "validators": list(ORGANISATIONS),
+        "q": 2,
+        "k": 2,
+        "min_updates": 1,
+        "rounds": 3,
+        "patience_s": 1,
+        "training": {"optimizer": "sgd", "learning_rate": "0.5", "epochs": 1, "batch_size": 8},
+        "server": {"step": "fedavg", "learning_rate": "1"},
+        "quantisation": {"f": 24, "bound": 2**30},
+        "max_examples": 1000,
+        "aggregation": {"rule": "none"},
+        "scoring": {"rule": "leave-one-out", "cap_percent": 200},
+        "budget": BUDGET,
+        "horizon_rounds": 10,
+    } | changes
+
+
+class Consortium:
+    """The organisations, and the threads in which they take part.
+
+    Args:
+        folder: where private folders and stores lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.chain = MemoryLedger(ORGANISATIONS)
+        self.folder = folder
+        self.ledgers = {msp_id: self.chain.client(msp_id) for msp_id in ORGANISATIONS}
+        self.stores = {msp_id: BlobStore(folder / msp_id / "store") for msp_id in ORGANISATIONS}
+        self.steps: list[tuple[str, str, int]] = []
+        self.models: dict[str, CommittedModel] = {}
+        self.failures: dict[str, BaseException] = {}
+        self.tolerated = False  # whether the others go on when one fails
+        self._stop = threading.Event()
+
+    def create_task(self, **changes: Any) -> None:
+        """Registers everybody, issues the budget and creates the task."""
+        self.ledgers["Org1MSP"].init_consortium()
+        for msp_id, ledger in self.ledgers.items():
+            ledger.register(msp_id)
+        for msp_id in ORGANISATIONS[:2]:
+            self.ledgers[msp_id].issue("budget", "Org1MSP", BUDGET)
+        described = describe_mlp([4, 3, 1], loss="binary_crossentropy", seed=0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = write(described.initial, self.folder / "initial.safetensors")
+        self.stores["Org1MSP"].put(file.path, file.digest)
+        entries = [entry.id for entry in self.ledgers["Org1MSP"].entries("Org1MSP")]
+        spec = specification(**changes) | {"model": described.to_spec(file)}
+        self.ledgers["Org1MSP"].create_task(spec, entries if spec["budget"] else [])
+
+    def participant(
+        self,
+        msp_id: str,
+        *,
+        ledger: FLLedger | None = None,
+        worker: AggregationWorker | None = None,
+        store: BlobStore | None = None,
+        others: Mapping[str, BlobStore] | None = None,
+        on_step: Callable[[str, str, int], None] | None = None,
+    ) -> Participant:
+        """Returns a participant; what is passed stands in for its own, honest part."""
+
+        def note(step: str, task: str, number: int) -> None:
+            self.steps.append((msp_id, step, number))
+            if on_step is not None:
+                on_step(step, task, number)
+
+        return Participant(
+            msp_id,
+            ledger or self.ledgers[msp_id],
+            private=self.folder / msp_id / "private",
+            store=store or self.stores[msp_id],
+            others=dict(self.stores if others is None else others),
+            trainer=trainer(ORGANISATIONS.index(msp_id)),
+            on_step=note,
+            worker=worker,
+        )
+
+    def run(
+        self,
+        participants: Sequence[Participant] | None = None,
+        *,
+        until: Callable[[], bool] = lambda: False,
+        seconds: float = 60,
+    ) -> None:
+        """Lets them take part until the task has ended for each of them, or something has come about.
+
+        Raises:
+            AssertionError: one failed, or did not end in time.
+        """
+        chosen = participants if participants is not None else [self.participant(one) for one in ORGANISATIONS]
+        threads = [threading.Thread(target=self._take_part, args=(one,), daemon=True) for one in chosen]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + seconds
+        while any(thread.is_alive() for thread in threads) and not until() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        reached = until()
+        stuck = [thread for thread in threads if thread.is_alive()]
+        self._stop.set()
+        for thread in stuck:
+            thread.join(timeout=5)
+        for one in chosen:
+            one.close()
+        if self.failures and not self.tolerated:
+            raise next(iter(self.failures.values()))
+        assert reached or not stuck, f"the task did not end; steps so far: {self.steps}"
+
+    def _take_part(self, participant: Participant) -> None:
+        try:
+            self.models[participant.msp_id] = participant.run(TASK, stop=self._stop)
+        except BaseException as failure:
+            self.failures[participant.msp_id] = failure
+            if not self.tolerated:
+                self._stop.set()

@@ -25,6 +25,10 @@ class Committer:
     Args:
         ledger: Where blocks are committed.
         validator: What judges their transactions first.
+
+    Attributes:
+        before_commit: A fault on request: called in the writing thread before each block; what it raises counts as
+            the ledger's.
     """
 
     def __init__(self, ledger: KVLedger, validator: TxValidator) -> None:
@@ -34,6 +38,7 @@ class Committer:
         self._height = ledger.height
         self._closed = False
         self._current: asyncio.Future[CommittedBlock] | None = None
+        self.before_commit: Callable[[], None] | None = None
         self._listeners: list[Callable[[CommittedBlock], None]] = []
         self._tx_waiters: dict[str, set[asyncio.Future[TxStatus]]] = {}
         self._height_waiters: dict[asyncio.Future[None], int] = {}
@@ -118,7 +123,10 @@ class Committer:
         return committed
 
     def _validate_and_commit(self, block: common_pb2.Block) -> CommittedBlock:
-        return self._ledger.commit(block, self._validator.validate(block))
+        codes = self._validator.validate(block)
+        if self.before_commit is not None:
+            self.before_commit()
+        return self._ledger.commit(block, codes)
 
     def _announce(self, committed: CommittedBlock) -> None:
         self._height = committed.number + 1

@@ -10,6 +10,8 @@ from typing import Any, Self
 from fabric_fl.network.ports import free_ports
 
 ORDERER_MSP_ID = "OrdererMSP"
+CHAINCODE_NAME = r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*"
+HOST_AND_PORT = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:(0|[1-9][0-9]{0,4})"
 
 
 @dataclass(frozen=True)

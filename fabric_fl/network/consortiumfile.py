@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fabric_fl.network.consortium import ORDERER_MSP_ID, Address, Batch, Consortium, Organisation
+from fabric_fl.network.consortium import (
+    CHAINCODE_NAME,
+    HOST_AND_PORT,
+    ORDERER_MSP_ID,
+    Address,
+    Batch,
+    Consortium,
+    Organisation,
+)
 from fabric_fl.network.errors import ConsortiumError
 from fabric_fl.strictyaml import Field, load
 
@@ -27,7 +35,7 @@ def load_consortium(path: Path) -> Consortium:
         raise fields["schema"].error(f"this version of fabric-fl reads schema {SCHEMA}")
     optional: dict[str, Any] = {}
     if "chaincode" in fields:
-        optional["chaincode"] = fields["chaincode"].string(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*", "a chaincode name")
+        optional["chaincode"] = fields["chaincode"].string(CHAINCODE_NAME, "a chaincode name")
     if "endorsement" in fields:
         optional["endorsement"] = _endorsement(fields["endorsement"])
     if "batch" in fields:
@@ -52,7 +60,7 @@ class _Addresses:
 
     def read(self, entry: Field) -> Address:
         meaning = "host:port (port 0 for any free one)"
-        text = entry.string(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:(0|[1-9][0-9]{0,4})", meaning)
+        text = entry.string(HOST_AND_PORT, meaning)
         host, _, port = text.rpartition(":")
         address = Address(host, int(port))
         if address.port > 65535:

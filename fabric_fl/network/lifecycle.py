@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fabric_fl.network import leftovers, readiness
-from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.consortium import CHAINCODE_NAME, HOST_AND_PORT, Consortium
 from fabric_fl.network.engine import choose_engine
 from fabric_fl.network.errors import ConsortiumError, PortTakenError
 from fabric_fl.network.home import Home
@@ -124,9 +125,10 @@ def status(home: str | Path = ".network") -> NetworkStatus:
     place = Home.at(home)
     plan = load(place)
     processes = Supervisor(place).processes()
-    names = [one.name for one in plan.consortium.organisations]
-    endorses = readiness.probe(place, plan.consortium) if processes else dict.fromkeys(names, "the network is down")
-    return NetworkStatus(place.root, plan, processes, endorses)
+    if processes:
+        return NetworkStatus(place.root, plan, processes, readiness.probe(place, plan.consortium))
+    why = "supervisord has ended, its processes have not" if leftovers.find(place) else "the network is down"
+    return NetworkStatus(place.root, plan, [], {one.name: why for one in plan.consortium.organisations})
 
 
 def restart(name: str, home: str | Path = ".network") -> None:
@@ -144,12 +146,12 @@ def restart(name: str, home: str | Path = ".network") -> None:
 def _check_chaincodes(consortium: Consortium, chaincodes: Sequence[ExternalChaincode]) -> None:
     names = {one.name for one in consortium.organisations}
     for external in chaincodes:
+        given = f"--chaincode {external.name}@{external.organisation}={external.address}"
+        remedy = "Write NAME@ORGANISATION=HOST:PORT."
         if external.organisation not in names:
-            raise ConsortiumError(
-                f"--chaincode {external.name}@{external.organisation}={external.address} names no organisation of this "
-                f"network: {', '.join(sorted(names))}",
-                remedy="Write NAME@ORGANISATION=HOST:PORT.",
-            )
+            raise ConsortiumError(f"{given} names none of {', '.join(sorted(names))}", remedy=remedy)
+        if not re.fullmatch(CHAINCODE_NAME, external.name) or not re.fullmatch(HOST_AND_PORT, external.address):
+            raise ConsortiumError(f"{given} is not a chaincode's name and an address", remedy=remedy)
 
 
 def _refuse_taken_ports(programs: Sequence[Program]) -> None:

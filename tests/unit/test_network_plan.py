@@ -14,6 +14,7 @@ from fabric_fl.network import (
     Address,
     Batch,
     Consortium,
+    ConsortiumError,
     EngineError,
     ExternalChaincode,
     NetworkChangedError,
@@ -116,6 +117,19 @@ def test_a_taken_port_is_named_with_the_remedy_and_nothing_is_started(home):
     assert "org2.peers[0]" in refused.value.remedy
     assert not home.supervisor_config.exists()
     assert not home.record.exists(), "after changing the port it would count as another network"
+
+
+@pytest.mark.parametrize(
+    "chaincode",
+    [
+        ExternalChaincode("fl", "org7", "h:1"),
+        ExternalChaincode("f l", "org1", "h:1"),
+        ExternalChaincode("fl", "org1", "h"),
+    ],
+)
+def test_a_chaincode_of_ones_own_needs_a_name_an_organisation_and_an_address(home, chaincode):
+    with pytest.raises(ConsortiumError, match=r"^FL-NETWORK-CONSORTIUM: --chaincode f"):
+        up(Consortium.default(1), home=home.root, engine="devnet", chaincodes=[chaincode])
 
 
 def test_free_ports_are_free_and_differ():

@@ -62,7 +62,7 @@ def _fix(state: Writer, round_: Round, attestations: list[Attestation]) -> Round
     """Fix what is included as what q validators can serve, and let everybody attest that."""
     included = fetched_by_quorum(round_, abort.revealed(state, round_), attestations)
     if len(included) < round_.min_updates:
-        return abort.rerun(state, round_, tuple(one for one in round_.selected if one not in included))
+        return abort.rerun(state, round_, abort.missed(state, round_))
     fixed = replace(round_, status=SEALED, attempt=round_.attempt + 1, included=included)
     state.put(fixed)
     return fixed
@@ -78,7 +78,7 @@ def _commit(state: Writer, round_: Round, decision: Decision, aggregate: str | N
         included=model.included,
         missed=tuple(participant for participant in round_.selected if participant not in arrived),
     )
-    head, settlements = _settle_previous(state, task, _advance(state, task, committed, model))
+    head, settlements = _settle_earlier(state, task, _advance(state, task, committed, model))
     if task.scoring.rule == "none":  # nobody will open anything
         evidence = settlement.Evidence(model, openings={}, unopened=(), everybody=True)
         settlements.append(settlement.conclude(task, committed, evidence))
@@ -127,10 +127,16 @@ def _advance(state: Writer, task: Task, committed: Round, model: Model) -> Head:
     )
 
 
-def _settle_previous(state: Points, task: Task, head: Head) -> tuple[Head, list[Settlement]]:
-    """Let the settlement of the round committed before ride along, if all that can come in for it is there."""
-    if len(head.unsettled) < 2:
-        return head, []
-    previous = lookup.round_record(state, task.id, head.unsettled[-2])
-    settled = settlement.ready(state, task, previous)
-    return (settlement.without(head, previous.number), [settled]) if settled else (head, [])
+def _settle_earlier(state: Points, task: Task, head: Head) -> tuple[Head, list[Settlement]]:
+    """Let the settlements of earlier rounds ride along, where all that can come in for them is there.
+
+    With q below the number of validators, the last opening of a round often arrives only after the next commit, so
+    more than one round may be waiting.
+    """
+    settlements = []
+    for number in head.unsettled[:-1]:
+        settled = settlement.ready(state, task, lookup.round_record(state, task.id, number))
+        if settled is not None:
+            settlements.append(settled)
+            head = settlement.without(head, number)
+    return head, settlements

@@ -16,7 +16,7 @@ class Decision:
 
     commit: `winners`, at least q, agree on one result and have proven that they summed.
     fix: nothing can reach q, because validators could fetch different updates: what is included gets fixed, once
-        everybody has said what could be fetched, or has been declared silent.
+        everybody has listed what he could fetch or is declared silent.
     dispute: nothing can reach q.
     wait: undecided.
     """

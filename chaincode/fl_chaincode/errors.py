@@ -56,7 +56,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         "FL-ATTESTATION-VERSION": "Number a correction one above the stored version, which attestations:Read shows.",
         "FL-ATTESTATION-RESULT": "The result is not the hash of the attestation's own fields: compute it anew.",
         "FL-ATTESTATION-INCLUDED": "Included and refused updates are distinct and have been revealed in this round.",
-        "FL-ATTESTATION-FETCHED": "The digest of every included or refused update stands in the fetched list.",
+        "FL-ATTESTATION-FETCHED": "The digest of every included update stands in the fetched list.",
         "FL-MODEL-UNKNOWN": "That model is not committed yet; models:Latest shows the newest.",
         # Scores and tokens
         "FL-SCORE-UNCOMMITTED": "Scores can be opened only where the attestation committed to them.",

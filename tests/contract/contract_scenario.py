@@ -1,10 +1,12 @@
 """Organisations that play a task on the ledger in memory: what honest ones do, with every step open to deviation."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from fl_chaincode import FLError
 from fl_chaincode.caller import Caller
@@ -17,6 +19,12 @@ from fl_chaincode.records import ACTIVE, Entry, Participant, Supply
 EVERY_ROLE = "trainer,validator,coordinator,auditor,admin"
 ORG1, ORG2, ORG3, ORG4, ORG5 = ORGANISATIONS = tuple(f"Org{i}MSP" for i in range(1, 6))
 TASK = "t1"
+
+
+def examples(count: int, **others: Any) -> settings:
+    """So many examples of a property, the same ones in every run; with SOAK=1 fifty times as many, and new ones."""
+    soak = os.environ.get("SOAK") == "1"
+    return settings(max_examples=count * (50 if soak else 1), derandomize=not soak, deadline=None, **others)
 
 
 def caller(organisation: str, roles: str = EVERY_ROLE, node_ou: str = "client") -> Caller:

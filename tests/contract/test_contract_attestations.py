@@ -128,11 +128,14 @@ def test_only_those_who_submitted_and_revealed_are_included_or_refused(scenario,
     refused(scenario, "FL-ATTESTATION-INCLUDED", naming(ORG4))  # is not even selected
 
 
-def test_whatever_is_included_or_refused_was_fetched_and_will_be_served(scenario):
+def test_whatever_is_included_was_fetched_and_will_be_served(scenario):
     scenario.submit_and_reveal(1)
     refused(scenario, "FL-ATTESTATION-FETCHED", scenario.claim(ORG1, 1, fetched=[ORG1, ORG2]))
-    claim = scenario.claim(ORG1, 1, included=[ORG1, ORG2], refused={ORG3: "FL-NAN"}, fetched=[ORG1, ORG2])
-    refused(scenario, "FL-ATTESTATION-FETCHED", claim)
+
+
+def test_an_update_may_be_refused_unread(scenario):
+    scenario.submit_and_reveal(1)
+    scenario.attest(ORG1, 1, included=[ORG1, ORG2], refused={ORG3: "FL-BLOB-SIZE"}, fetched=[ORG1, ORG2])
 
 
 def test_more_may_have_been_fetched_than_is_included(scenario):

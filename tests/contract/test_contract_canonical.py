@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from contract_scenario import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_keys_are_sorted_and_nothing_is_spaced():
     assert encode({"b": [1, -2], "a": {"é": None}}) == '{"a":{"é":null},"b":[1,-2]}'.encode()
 
 
+@examples(100)
 @given(VALUES)
 def test_what_is_encoded_decodes_to_itself_and_encodes_to_the_same_bytes(value):
     data = encode(value)

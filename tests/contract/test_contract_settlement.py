@@ -3,8 +3,8 @@
 from fractions import Fraction
 
 import pytest
-from contract_scenario import ORG1, ORG2, ORG3, ORG4, ORG5, TASK, Scenario
-from hypothesis import given, settings
+from contract_scenario import ORG1, ORG2, ORG3, ORG4, ORG5, TASK, Scenario, examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_chaincode.canonical import H
@@ -36,6 +36,7 @@ def payment_oracle(share: int, scores: dict[str, int], cap_percent: int) -> dict
     return {one: min(part, cap) for one, part in paid.items() if min(part, cap)}
 
 
+@examples(100)
 @given(st.lists(INTEGERS, max_size=9))
 def test_the_lower_median_is_the_smallest_value_that_half_do_not_exceed(values):
     assert lower_median(values) == median_oracle(values)
@@ -46,6 +47,7 @@ def test_the_lower_median_of_a_few_values(values, median):
     assert lower_median(values) == median
 
 
+@examples(100)
 @given(st.integers(0, 2**53 - 1), st.integers(1, 50))
 def test_the_shares_of_all_rounds_sum_to_the_budget_and_differ_by_one_unit_at_most(budget, rounds):
     shares = [round_share(budget, j, rounds) for j in range(1, rounds + 1)]
@@ -54,7 +56,7 @@ def test_the_shares_of_all_rounds_sum_to_the_budget_and_differ_by_one_unit_at_mo
     assert shares[0] == int(Fraction(budget, rounds))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.integers(0, 10_000) | st.integers(0, 2**53 - 1),
     st.dictionaries(st.sampled_from("ABCDEFG"), st.integers(-5, 5) | INTEGERS, max_size=7),
@@ -64,6 +66,7 @@ def test_payments_are_those_of_the_slow_oracle(share, scores, cap_percent):
     assert payments(share, scores, cap_percent) == payment_oracle(share, scores, cap_percent)
 
 
+@examples(100)
 @given(
     st.integers(0, 2**53 - 1),
     st.dictionaries(st.sampled_from("ABCDEFG"), INTEGERS, min_size=1, max_size=7),
@@ -246,6 +249,22 @@ def test_a_settlement_rides_along_with_the_next_commit_when_nothing_more_can_com
     assert sum(scenario.balance(one) for one in scenario.organisations) == 100
 
 
+def test_all_settlements_that_are_ready_ride_along_with_one_commit():
+    scores = dict.fromkeys((ORG1, ORG2, ORG3), 1)
+    scenario = Scenario()
+    scenario.create(budget=300, rounds=3)
+    scenario.play(1, scores=scores)
+    scenario.play(2, scores=scores)
+    assert scenario.head()["unsettled"] == [1, 2]
+    for number in (1, 2):
+        for who in (ORG1, ORG2, ORG3):
+            scenario.open(who, number, scores)
+    scenario.play(3, scores=scores)
+    assert scenario.head()["unsettled"] == [3]
+    assert scenario.escrow() == 100
+    assert scenario.all_tokens() == (300, 300)
+
+
 def test_a_settlement_does_not_ride_along_while_a_validator_may_still_attest_or_open():
     scenario = withheld()
     scenario.play(2)
@@ -357,7 +376,7 @@ def test_the_scores_of_a_task_list_rounds_settlements_and_what_became_of_each_tr
     assert listed["participants"][ORG1] == {"selected": 4, "accepted": 2, "refused": 0, "missed": 0, "paid": 34}
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(st.data())
 def test_a_settled_round_of_five_pays_what_the_oracles_say(data):
     everybody = (ORG1, ORG2, ORG3, ORG4, ORG5)

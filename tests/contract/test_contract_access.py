@@ -1,0 +1,131 @@
+"""Who may call what: every writing function against every kind of caller, as one table."""
+
+import pytest
+from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, specification
+
+from fl_chaincode.caller import Caller
+from fl_chaincode.canonical import H
+from fl_chaincode.errors import FLError
+from fl_chaincode.functions import FUNCTIONS, Query, Write
+
+ROLE, INVALID = "FL-CALLER-ROLE", "FL-CALLER-INVALID"
+INACTIVE, UNKNOWN = "FL-PARTICIPANT-INACTIVE", "FL-PARTICIPANT-UNKNOWN"
+OUTSIDE, VALIDATOR = "FL-CONSORTIUM-OUTSIDE", "FL-VALIDATOR-OUTSIDE"
+UNSELECTED = "FL-ROUND-UNSELECTED"
+OK = "accepted"
+
+# Org1 to Org3 are the consortium, and validators and trainers of the task; Org4 is registered and neither; NobodyMSP
+# is not registered. Who passes all checks of access gets OK, or what the rest of the rule answers in a fresh task.
+CALLERS = {
+    "the right organisation": caller(ORG1),
+    "every role but the right ones": caller(ORG1, "auditor"),
+    "no roles": caller(ORG1, ""),
+    "an admin certificate with the roles": caller(ORG1, node_ou="admin"),
+    "a peer's certificate": caller(ORG1, node_ou="peer"),
+    "an orderer's certificate": caller(ORG1, node_ou="orderer"),
+    "a certificate without a node unit": caller(ORG1, node_ou=""),
+    "an MSP id that is a path": caller("Org1MSP/../Org2MSP"),
+    "suspended": caller(ORG2),
+    "withdrawn": caller(ORG3),
+    "not of the consortium": caller(ORG4),
+    "not registered": caller("NobodyMSP"),
+}
+OPENING = {"digest": H("d"), "size": 1, "num_examples": 1, "nonce": H("n")}
+ARGUMENTS = {
+    "consortium:Init": (),
+    "participants:Register": ({"name": "x"},),
+    "tasks:Create": (specification(id="t2"),),
+    "updates:Submit": (TASK, 1, H("c")),
+    "updates:Reveal": (TASK, 1, OPENING),
+    "rounds:Vote": (TASK, 1, "close", 0),
+    "rounds:Seal": (TASK, 1),
+    "rounds:Commit": (TASK, 1),
+    "rounds:Abort": (TASK, 1),
+    "rounds:Settle": (TASK, 1),
+    "attestations:Submit": (TASK, 1, "claim"),
+    "scores:Open": (TASK, 1, {"nonce": H("n"), "scores": {}, "metrics": {}}),
+    "tokens:Issue": ({"request_id": "r", "to": ORG1, "amount": 1},),
+    "tokens:Transfer": ({"request_id": "r", "inputs": [H("i")], "to": ORG1, "amount": 1},),
+}
+
+
+def row(right: str, *, role: str = ROLE, away: str = INACTIVE, other: str = OK, stranger: str = UNKNOWN) -> list[str]:
+    """What the callers get, in the order of CALLERS."""
+    lacking = [role, role] if role != OK else [right, right]
+    return [right, *lacking, right, INVALID, INVALID, INVALID, INVALID, away, away, other, stranger]
+
+
+MATRIX = {
+    "consortium:Init": row(OK, away=OK, other=OUTSIDE, stranger=OUTSIDE),
+    "participants:Register": row(OK, away=OK, stranger=OK),
+    "tasks:Create": row(INACTIVE, other=INACTIVE),  # its validators Org2 and Org3 are not active here
+    "updates:Submit": row(OK, other=UNSELECTED),
+    "updates:Reveal": row("FL-ROUND-OPEN", other="FL-ROUND-OPEN"),
+    "rounds:Vote": row(OK, other=VALIDATOR),
+    "rounds:Seal": row(
+        "FL-ROUND-VOTES", role=OK, away="FL-ROUND-VOTES", other="FL-ROUND-VOTES", stranger="FL-ROUND-VOTES"
+    ),
+    "rounds:Commit": row(
+        "FL-ROUND-OPEN", role=OK, away="FL-ROUND-OPEN", other="FL-ROUND-OPEN", stranger="FL-ROUND-OPEN"
+    ),
+    "rounds:Abort": row(
+        "FL-ROUND-VOTES", role=OK, away="FL-ROUND-VOTES", other="FL-ROUND-VOTES", stranger="FL-ROUND-VOTES"
+    ),
+    "rounds:Settle": row(
+        "FL-ROUND-UNCOMMITTED",
+        role=OK,
+        away="FL-ROUND-UNCOMMITTED",
+        other="FL-ROUND-UNCOMMITTED",
+        stranger="FL-ROUND-UNCOMMITTED",
+    ),
+    "attestations:Submit": row("FL-ROUND-OPEN", other=VALIDATOR),
+    "scores:Open": row("FL-ROUND-UNCOMMITTED", other=VALIDATOR),
+    "tokens:Issue": row(OK, other=OUTSIDE),
+    "tokens:Transfer": row("FL-TOKEN-INPUT", other="FL-TOKEN-INPUT"),
+}
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    scenario = Scenario()
+    scenario.create()
+    scenario.call(ORG4, "participants:Register", {"name": "outside"})
+    scenario.suspend(ORG2)
+    scenario.suspend(ORG3, "withdrawn")
+    return scenario
+
+
+def test_every_writing_function_has_a_row():
+    assert set(MATRIX) == set(ARGUMENTS) == {name for name, entry in FUNCTIONS.items() if isinstance(entry, Write)}
+
+
+@pytest.mark.parametrize("function", MATRIX)
+def test_each_kind_of_caller_gets_what_the_table_says(scenario, function):
+    arguments = [scenario.claim(ORG1, 1) | {"attempt": 1} if one == "claim" else one for one in ARGUMENTS[function]]
+    answers = [answer(scenario, who, function, *arguments) for who in CALLERS.values()]
+    assert dict(zip(CALLERS, answers, strict=True)) == dict(zip(CALLERS, MATRIX[function], strict=True))
+
+
+def answer(scenario: Scenario, who: Caller, function: str, *arguments: object) -> str:
+    try:
+        scenario.endorse(who, function, *arguments)
+    except FLError as error:
+        return error.code
+    return OK
+
+
+def test_anybody_reads_everything(scenario):
+    arguments = {"task": TASK, "round": 1, "j": 0, "participant": ORG1}
+    absent = {"updates:Read": "FL-UPDATE-UNKNOWN", "attestations:Read": "FL-ATTESTATION-UNKNOWN"}
+    for name, entry in FUNCTIONS.items():
+        if isinstance(entry, Query):
+            given = [arguments[one] for one in entry.arguments]
+            answers = [answer(scenario, who, name, *given) for who in CALLERS.values()]
+            assert answers == [absent.get(name, OK)] * len(CALLERS), name
+
+
+def test_renewing_a_certificate_changes_nothing(scenario):
+    before = caller(ORG1)
+    after = type(before)(ORG1, "a new name", "client", before.attributes)
+    first = scenario.endorse(before, "updates:Submit", TASK, 1, H("c"))
+    assert scenario.endorse(after, "updates:Submit", TASK, 1, H("c")).state.writes == first.state.writes

@@ -10,14 +10,12 @@ from fabric_protos.common import common_pb2
 
 from fabric_fl.devnet.channelconfig import ChannelConfig
 from fabric_fl.devnet.committer import Committer
+from fabric_fl.devnet.deployment import Definitions
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.kvledger import KVLedger
 from fabric_fl.devnet.lifecycle_tx import (
     LIFECYCLE_ENDORSEMENT_POLICY,
     NAMESPACE,
-    ChaincodeDefinition,
-    read_definition,
-    reader,
 )
 from fabric_fl.devnet.orderer import Orderer
 from fabric_fl.devnet.policies import InvalidPolicy, Policy, RejectPolicy
@@ -30,6 +28,7 @@ class Channel:
     Attributes:
         config: What block 0 says.
         ledger: The ledger that all the organisations of this process share.
+        definitions: The chaincodes that are defined on it.
         committer: Validates and writes blocks.
         orderer: Cuts them.
         orderer_address: ``host:port``, for error details.
@@ -39,6 +38,7 @@ class Channel:
 
     config: ChannelConfig
     ledger: KVLedger
+    definitions: Definitions
     committer: Committer
     orderer: Orderer
     orderer_address: str
@@ -68,11 +68,6 @@ class Channel:
             assert block is not None  # below the ledger's height
             yield block
 
-    def definition(self, chaincode: str) -> ChaincodeDefinition | None:
-        """Returns the chaincode's committed definition."""
-        with self.ledger.snapshot() as snapshot:
-            return read_definition(reader(snapshot), chaincode)
-
     def endorsement_policies(self, chaincodes: Sequence[str]) -> list[Policy]:
         """Returns the endorsement policies of chaincodes; one that is not defined rejects everything."""
         return [self._endorsement_policy(name) for name in chaincodes]
@@ -80,7 +75,7 @@ class Channel:
     def _endorsement_policy(self, chaincode: str) -> Policy:
         if chaincode == NAMESPACE:
             return self.config.policy(LIFECYCLE_ENDORSEMENT_POLICY)
-        definition = self.definition(chaincode)
+        definition = self.definitions.current(chaincode)
         try:
             return self.config.endorsement_policy(definition.validation_parameter) if definition else RejectPolicy()
         except InvalidPolicy:

@@ -63,6 +63,7 @@ def peer_variables(folder: Path, member: Addresses, channel_id: str, orderer_add
     """Returns the environment in which ``peer`` acts as an organisation's ordinary user."""
     return {
         "FABRIC_CFG_PATH": str(folder),
+        "FABRIC_LOGGING_SPEC": "info:grpc=error",
         "CORE_PEER_ID": f"cli.{member.organization.name}",
         "CORE_PEER_LOCALMSPID": member.organization.msp_id,
         "CORE_PEER_MSPCONFIGPATH": str(folder / "msp"),

@@ -72,7 +72,7 @@ async def define(
     """
     missing = []
     for name, chaincode in configured.items():
-        committed = channel.definition(name)
+        committed = channel.definitions.current(name)
         if committed is None:
             missing.append(chaincode.definition)
         elif committed.sequence == chaincode.definition.sequence and committed != chaincode.definition:

@@ -199,15 +199,17 @@ class DeliverService(events_pb2_grpc.DeliverServicer):  # type: ignore[misc]
             status,
         )
 
-    def Deliver(  # noqa: N802 -- gRPC's names, here and below
+    async def Deliver(  # noqa: N802 -- gRPC's names, here and below
         self, request_iterator: AsyncIterator[common_pb2.Envelope], context: grpc.aio.ServicerContext
     ) -> Blocks:
-        return self._blocks(request_iterator, context)
+        async for response in self._blocks(request_iterator, context):
+            yield response
 
-    def DeliverFiltered(  # noqa: N802
+    async def DeliverFiltered(  # noqa: N802
         self, request_iterator: AsyncIterator[common_pb2.Envelope], context: grpc.aio.ServicerContext
     ) -> Blocks:
-        return self._filtered(request_iterator, context)
+        async for response in self._filtered(request_iterator, context):
+            yield response
 
     async def DeliverWithPrivateData(  # noqa: N802
         self,

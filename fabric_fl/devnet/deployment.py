@@ -49,24 +49,69 @@ class ConfiguredChaincode:
     servers: Mapping[str, ChaincodeServer]
 
 
+class Definitions:
+    """The chaincode definitions of a channel; what a sequence stands for never changes, so it is read once."""
+
+    def __init__(self, ledger: KVLedger) -> None:
+        self._ledger = ledger
+        self._known: dict[tuple[str, int], ChaincodeDefinition] = {}
+
+    def current(self, name: str) -> ChaincodeDefinition | None:
+        """Returns a chaincode's committed definition; None if it has none."""
+        with self._ledger.snapshot() as snapshot:
+            get_state = reader(snapshot)
+            sequence = read_sequence(get_state, name)
+            return self._read(get_state, name, sequence) if sequence else None
+
+    def at(self, name: str, sequence: int) -> ChaincodeDefinition:
+        """Returns the definition that a simulation has found the sequence of.
+
+        Raises:
+            ChaincodeError: There is another one by now.
+        """
+        definition = self._known.get((name, sequence)) or self.current(name)
+        if definition is None or definition.sequence != sequence:
+            raise ChaincodeError(f"chaincode definition for '{name}' changed during invoke")
+        return definition
+
+    def names(self) -> list[str]:
+        """Returns the names of all chaincodes that are defined."""
+        with self._ledger.snapshot() as snapshot:
+            return defined_names(snapshot)
+
+    def _read(self, get_state: GetState, name: str, sequence: int) -> ChaincodeDefinition | None:
+        definition = self._known.get((name, sequence))
+        if definition is None:
+            definition = read_definition(get_state, name)
+            if definition is not None:
+                self._known[name, sequence] = definition
+        return definition
+
+
 class Deployment:
     """One organisation's view of what is deployed.
 
     Args:
         msp_id: The organisation.
         ledger: The channel's ledger.
-        configured: What the configuration defines, by name.
+        definitions: What the channel defines.
+        configured: What devnet's configuration defines, by name.
         store: What the organisation installed.
     """
 
     def __init__(
-        self, msp_id: str, ledger: KVLedger, configured: Mapping[str, ConfiguredChaincode], store: ChaincodeStore
+        self,
+        msp_id: str,
+        ledger: KVLedger,
+        definitions: Definitions,
+        configured: Mapping[str, ConfiguredChaincode],
+        store: ChaincodeStore,
     ) -> None:
         self.msp_id = msp_id
+        self.definitions = definitions
         self.configured = configured
         self.store = store
         self._ledger = ledger
-        self._definitions: dict[tuple[str, int], ChaincodeDefinition] = {}
 
     def endorsement_info(self, channel_id: str, name: str, simulator: TxSimulator | None) -> EndorsementInfo:
         """Returns what is needed to run a chaincode.
@@ -87,44 +132,23 @@ class Deployment:
         sequence = read_sequence(lambda key: simulator.get_state(NAMESPACE, key), name)
         if sequence == 0:
             raise ChaincodeError(f"chaincode {name} not found")
-        definition = self._definition(name, sequence)
+        definition = self.definitions.at(name, sequence)
         return EndorsementInfo(
             version=definition.version, enforce_init=definition.init_required, server=self._server(definition)
         )
 
-    def is_installed(self, name: str) -> bool:
+    def runs(self, definition: ChaincodeDefinition) -> bool:
         """Tells whether this peer can run a chaincode of the channel."""
-        if name in SYSTEM_CHAINCODES:
-            return True
-        with self._ledger.snapshot() as snapshot:
-            sequence = read_sequence(reader(snapshot), name)
-        if sequence == 0:
-            return False
         try:
-            self._server(self._definition(name, sequence))
+            self._server(definition)
         except ChaincodeError:
             return False
         return True
-
-    def defined_names(self) -> list[str]:
-        """Returns the names of all chaincodes that the channel defines."""
-        with self._ledger.snapshot() as snapshot:
-            return defined_names(snapshot)
 
     def is_configured(self, definition: ChaincodeDefinition, msp_id: str) -> bool:
         """Tells whether devnet's configuration lets an organisation run this very definition."""
         configured = self.configured.get(definition.name)
         return configured is not None and configured.definition == definition and msp_id in configured.servers
-
-    def _definition(self, name: str, sequence: int) -> ChaincodeDefinition:
-        definition = self._definitions.get((name, sequence))
-        if definition is None:
-            with self._ledger.snapshot() as snapshot:
-                definition = read_definition(reader(snapshot), name)
-            if definition is None or definition.sequence != sequence:
-                raise ChaincodeError(f"chaincode definition for '{name}' changed during invoke")
-            self._definitions[name, sequence] = definition
-        return definition
 
     def _server(self, definition: ChaincodeDefinition) -> ChaincodeServer:
         if self.is_configured(definition, self.msp_id):

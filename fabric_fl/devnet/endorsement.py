@@ -7,6 +7,7 @@ policies the transaction must meet, and then as many others as those policies ne
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -83,14 +84,14 @@ class Endorsement:
         endorsers: Mapping[str, Endorser],
         signed: proposal_pb2.SignedProposal,
         local_msp_id: str,
-        policy: Callable[[Sequence[str]], Callable[[Sequence[str]], bool]],
+        policy: Callable[[tuple[str, ...]], Callable[[tuple[str, ...]], bool]],
         *,
         once: bool,
     ) -> None:
         self._endorsers = endorsers
         self._signed = signed
         self._local = local_msp_id
-        self._policy = policy
+        self._policy = functools.cache(policy)
         self._once = once
         self._simulation: Simulation | None = None
         self._calls: dict[str, asyncio.Task[Response]] = {}
@@ -153,7 +154,7 @@ class Endorsement:
         finally:
             self._cancel()
 
-    async def _complete(self, namespaces: Sequence[str], chaincode: str) -> None:
+    async def _complete(self, namespaces: tuple[str, ...], chaincode: str) -> None:
         if not self._layout(namespaces):
             raise self._impossible(chaincode)
         while layout := self._layout(namespaces):
@@ -185,22 +186,22 @@ class Endorsement:
                 continue
             self.responses[msp_id] = response
 
-    def _layout(self, namespaces: Sequence[str]) -> list[str]:
+    def _layout(self, namespaces: tuple[str, ...]) -> tuple[str, ...]:
         """Returns a smallest set of organisations that satisfies the policies; empty if none does.
 
         Policies are monotone: whatever can be left out of everybody, one after the other, may be left out. Those
         that were asked go last, then the gateway's own; the order of the rest is random, as Fabric's is.
         """
         satisfied = self._policy(namespaces)
-        chosen = [each for each in self._endorsers if each not in self._failed]
+        chosen = tuple(each for each in self._endorsers if each not in self._failed)
         if not satisfied(chosen):
-            return []
+            return ()
         candidates = random.sample(chosen, len(chosen))
         for msp_id in sorted(candidates, key=lambda each: (each in self._calls, each == self._local)):
-            without = [each for each in chosen if each != msp_id]
+            without = tuple(each for each in chosen if each != msp_id)
             if satisfied(without):
                 chosen = without
-        return sorted(chosen, key=lambda each: each != self._local)
+        return tuple(sorted(chosen, key=lambda each: each != self._local))
 
     def _call(self, msp_id: str) -> None:
         if msp_id not in self._calls:

@@ -5,6 +5,7 @@ Codes, texts and details of failures are those of Fabric's ``internal/pkg/gatewa
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -17,10 +18,12 @@ from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_respo
 
 from fabric_fl.devnet.acl import ACL, AccessDenied
 from fabric_fl.devnet.channel import Channel
+from fabric_fl.devnet.deployment import SYSTEM_CHAINCODES
 from fabric_fl.devnet.endorsement import Endorsement, EndorserFailed, call_endorser
 from fabric_fl.devnet.endorser import Endorser
 from fabric_fl.devnet.events import chaincode_events
 from fabric_fl.devnet.faults import Faults
+from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition
 from fabric_fl.devnet.policies import SignedData
 from fabric_fl.devnet.rpcerror import RpcError, error_detail
 from fabric_fl.fabric.protoutil import MalformedMessage, UnpackedProposal, create_tx, unmarshal, unpack_proposal
@@ -36,7 +39,7 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         channel: The channel.
         endorsers: Every organisation's endorser, by MSP id.
         acl: The organisation's access control.
-        installed: Tells whether an organisation's peer can run a chaincode.
+        runs: Tells whether an organisation's peer can run a chaincode.
         once: Run a chaincode once and let the other endorsers sign what came out.
         faults: Faults on request.
     """
@@ -48,7 +51,7 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         channel: Channel,
         endorsers: Mapping[str, Endorser],
         acl: ACL,
-        installed: Callable[[str, str], bool],
+        runs: Callable[[str, ChaincodeDefinition], bool],
         once: bool,
         faults: Faults,
     ) -> None:
@@ -56,7 +59,7 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         self._channel = channel
         self._endorsers = endorsers
         self._acl = acl
-        self._installed = installed
+        self._runs = runs
         self._once = once
         self._faults = faults
 
@@ -246,14 +249,20 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         return self._channel.height(self._msp_id)
 
     def _with_chaincode(self, name: str) -> dict[str, Endorser]:
-        return {msp_id: each for msp_id, each in self._endorsers.items() if self._installed(msp_id, name)}
+        if name in SYSTEM_CHAINCODES:
+            return dict(self._endorsers)
+        definition = self._channel.definitions.current(name)
+        if definition is None:
+            return {}
+        return {msp_id: each for msp_id, each in self._endorsers.items() if self._runs(msp_id, definition)}
 
-    def _policy(self, chaincodes: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+    def _policy(self, chaincodes: Sequence[str]) -> Callable[[tuple[str, ...]], bool]:
         """Returns what tells whether the peers of some organisations are enough endorsers for the chaincodes."""
         policies = self._channel.endorsement_policies(chaincodes)
         msps = self._channel.config.msps
 
-        def satisfied(organisations: Sequence[str]) -> bool:
+        @functools.cache
+        def satisfied(organisations: tuple[str, ...]) -> bool:
             identities = [self._endorsers[each].identity for each in organisations]
             return all(policy.evaluate(identities, msps) for policy in policies)
 

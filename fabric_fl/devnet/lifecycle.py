@@ -250,7 +250,7 @@ class LifecycleSCC:
     def _query_definitions(self, _argument: Any, params: TransactionParams) -> Any:
         simulator = _simulator(params)
         result = lifecycle_pb2.QueryChaincodeDefinitionsResult()
-        for name in self._deployment.defined_names():
+        for name in self._deployment.definitions.names():
             definition = read_definition(_public(simulator), name)
             assert definition is not None
             result.chaincode_definitions.add(name=name, **_answer(definition))

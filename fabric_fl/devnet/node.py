@@ -26,6 +26,7 @@ from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.config import DevnetConfig, InvalidConfig, OrganizationConfig
 from fabric_fl.devnet.definitions import configured_chaincodes, define
 from fabric_fl.devnet.deliver import orderer_deliver
+from fabric_fl.devnet.deployment import Definitions
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
@@ -214,6 +215,7 @@ class Devnet:
         return signatures, Channel(
             config=config,
             ledger=ledger,
+            definitions=Definitions(ledger),
             committer=committer,
             orderer=ordering,
             orderer_address=self.orderer_address,

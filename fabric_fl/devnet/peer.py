@@ -50,7 +50,9 @@ class Peer:
         self.address = address
         self._channel = channel
         self._acl = ACL(channel.config, self.msp_id, signatures)
-        self.deployment = Deployment(self.msp_id, channel.ledger, configured, ChaincodeStore(packages))
+        self.deployment = Deployment(
+            self.msp_id, channel.ledger, channel.definitions, configured, ChaincodeStore(packages)
+        )
         builtins = (
             QSCC(channel.ledger, self._acl),
             CSCC(channel.ledger, channel.config, self._acl),
@@ -87,7 +89,7 @@ class Peer:
             channel=self._channel,
             endorsers={msp_id: peer.endorser for msp_id, peer in peers.items()},
             acl=self._acl,
-            installed=lambda msp_id, chaincode: peers[msp_id].deployment.is_installed(chaincode),
+            runs=lambda msp_id, definition: peers[msp_id].deployment.runs(definition),
             once=once,
             faults=self._channel.faults,
         )

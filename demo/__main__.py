@@ -83,7 +83,7 @@ def network(home: Path, console: Console) -> Iterator[str]:
     from fabric_fl.network.consortium import Consortium
 
     try:
-        running = lifecycle.up(Consortium.of_size(len(NAMES)), home=home, tell=console.print)
+        running = lifecycle.up(Consortium.default(len(NAMES)).on_free_ports(), home=home, tell=console.print)
         yield running.plan.engine
     finally:
         lifecycle.down(home)

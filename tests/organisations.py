@@ -57,14 +57,25 @@ def specification(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def task_specification(folder: Path, store: BlobStore, **changes: Any) -> dict[str, Any]:
+    """Publishes the initial model of a small network in a store; returns the task that starts from it."""
+    described = describe_mlp([4, 3, 1], loss="binary_crossentropy", seed=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = write(described.initial, folder / "initial.safetensors")
+    store.put(file.path, file.digest)
+    return specification(**changes) | {"model": described.to_spec(file)}
+
+
 class Consortium:
     """The organisations, and the threads in which they take part.
 
     Args:
         folder: where private folders and stores lie.
+        task: the task's id, on which selection and training seeds depend.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, task: str = TASK) -> None:
+        self.task = task
         self.chain = MemoryLedger(ORGANISATIONS)
         self.folder = folder
         self.ledgers = {msp_id: self.chain.client(msp_id) for msp_id in ORGANISATIONS}
@@ -82,12 +93,8 @@ class Consortium:
             ledger.register(msp_id)
         for msp_id in ORGANISATIONS[:2]:
             self.ledgers[msp_id].issue("budget", "Org1MSP", BUDGET)
-        described = describe_mlp([4, 3, 1], loss="binary_crossentropy", seed=0)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = write(described.initial, self.folder / "initial.safetensors")
-        self.stores["Org1MSP"].put(file.path, file.digest)
+        spec = task_specification(self.folder, self.stores["Org1MSP"], id=self.task, **changes)
         entries = [entry.id for entry in self.ledgers["Org1MSP"].entries("Org1MSP")]
-        spec = specification(**changes) | {"model": described.to_spec(file)}
         self.ledgers["Org1MSP"].create_task(spec, entries if spec["budget"] else [])
 
     def participant(
@@ -150,7 +157,7 @@ class Consortium:
 
     def _take_part(self, participant: Participant) -> None:
         try:
-            self.models[participant.msp_id] = participant.run(TASK, stop=self._stop)
+            self.models[participant.msp_id] = participant.run(self.task, stop=self._stop)
         except BaseException as failure:
             self.failures[participant.msp_id] = failure
             if not self.tolerated:

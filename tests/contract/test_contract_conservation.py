@@ -12,11 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fl_chaincode import FLError
 from fl_chaincode.canonical import H
-from fl_chaincode.records import ABORTED, COMMITTED
+from fl_chaincode.records import ABORT, ABORTED, CLOSE, COMMITTED, KINDS, SETTLE
 
-WHO = st.sampled_from(ORGANISATIONS[:3])
-NUMBER = st.integers(1, 4)
-REQUEST = st.sampled_from(["r1", "r2", "r3"])
+THREE = ORGANISATIONS[:3]
+WHO = st.sampled_from(THREE)
+SOME = st.sampled_from([THREE, THREE[:2], THREE[1:], THREE[:1], THREE[2:]])
+NEAR = st.sampled_from([0, 0, 0, -1, 1])  # mostly the newest round, sometimes one before or after it
 SCORES = st.dictionaries(WHO, st.integers(-5, 20))
 WRONG = st.sampled_from(["", "", "", "a bit"])
 
@@ -24,96 +25,118 @@ WRONG = st.sampled_from(["", "", "", "a bit"])
 class Ledger(RuleBasedStateMachine):
     """A task over three organisations, and money moving around it."""
 
-    @initialize(budget=st.integers(0, 100), rounds=st.integers(1, 3), k=st.integers(2, 3), scored=st.booleans())
+    @initialize(budget=st.integers(1, 100), rounds=st.integers(2, 4), k=st.integers(2, 3), scored=st.booleans())
     def start(self, budget: int, rounds: int, k: int, scored: bool) -> None:
         self.scenario = Scenario()
-        self.issued = 0
+        self.issued = self.requests = 0
         self.final: dict[str, bytes] = {}
         self.opened: dict[tuple[str, int], dict[str, int]] = {}
-        self.scenario.mint(ORG1, 100, "start")
-        entry = self.scenario.read("tokens:Entries", ORG1)[0]["id"]
+        entry = self.scenario.mint(ORG1, 100, "start")
         scoring = {"rule": "leave-one-out" if scored else "none"}
         spec = specification(budget=budget if scored else 0, rounds=rounds, k=k, scoring=scoring)
         self.scenario.call(ORG1, "tasks:Create", spec, {"inputs": [entry]})
 
-    def attempt(self, who: str, function: str, *arguments: Any) -> Any:
-        """Submit a call; a refusal is fine, anything else is not."""
-        try:
-            return self.scenario.call(who, function, *arguments)
-        except FLError:
-            return None
-
-    def tried(self, step: Any, *arguments: Any, **named: Any) -> Any:
+    def attempt(self, step: Any, *arguments: Any, **named: Any) -> Any:
+        """Take a step; a refusal is fine, anything else is not."""
         try:
             return step(*arguments, **named)
         except FLError:
             return None
 
-    @rule(who=WHO, to=WHO, amount=st.integers(1, 50), request=REQUEST)
-    def issue(self, who: str, to: str, amount: int, request: str) -> None:
-        self.attempt(who, "tokens:Issue", {"request_id": request, "to": to, "amount": amount})
+    def call(self, who: str, function: str, *arguments: Any) -> Any:
+        return self.attempt(self.scenario.call, who, function, *arguments)
 
-    @rule(who=WHO, to=WHO, amount=st.integers(1, 60), request=REQUEST, data=st.data())
-    def transfer(self, who: str, to: str, amount: int, request: str, data: st.DataObject) -> None:
-        every = [one["id"] for name in ORGANISATIONS[:3] for one in self.scenario.read("tokens:Entries", name)]
-        inputs = data.draw(st.lists(st.sampled_from([*every, H("made up")]), max_size=4))
-        self.attempt(who, "tokens:Transfer", {"request_id": request, "inputs": inputs, "to": to, "amount": amount})
+    def near(self, offset: int) -> int:
+        return max(1, self.scenario.head()["round"] + offset)
+
+    # Money
+
+    @rule(voters=SOME, to=WHO, amount=st.integers(1, 50), again=st.booleans())
+    def issue(self, voters: tuple[str, ...], to: str, amount: int, again: bool) -> None:
+        self.requests += not again
+        for who in voters:
+            self.call(who, "tokens:Issue", {"request_id": f"i{self.requests}", "to": to, "amount": amount})
+
+    @rule(who=WHO, to=WHO, percent=st.integers(1, 110), others=st.booleans(), again=st.booleans(), data=st.data())
+    def transfer(self, who: str, to: str, percent: int, others: bool, again: bool, data: st.DataObject) -> None:
+        owners = THREE if others else (who,)
+        amounts = {one["id"]: one["amount"] for name in owners for one in self.scenario.read("tokens:Entries", name)}
+        inputs = data.draw(st.lists(st.sampled_from([*amounts, H("made up")][: len(amounts) or 1]), unique=True))
+        amount = sum(amounts.get(one, 0) for one in inputs) * percent // 100
+        self.requests += not again
+        order = {"request_id": f"t{self.requests}", "inputs": inputs, "to": to, "amount": amount}
+        self.call(who, "tokens:Transfer", order)
 
     @rule(who=WHO, budget=st.integers(0, 60))
     def create_another(self, who: str, budget: int) -> None:
         inputs = [one["id"] for one in self.scenario.read("tokens:Entries", who)]
-        self.attempt(who, "tasks:Create", specification(id="t2", budget=budget), {"inputs": inputs})
+        self.call(who, "tasks:Create", specification(id=f"t{self.requests}", budget=budget), {"inputs": inputs})
 
-    @rule(number=NUMBER)
-    def play_honestly(self, number: int) -> None:
-        """Carry a round as far as an honest consortium can, so that the machine gets beyond the first steps."""
-        self.tried(self.scenario.submit_and_reveal, number)
-        for who in ORGANISATIONS[:3]:
-            self.attest_as(who, number, {ORG1: 3}, "")
-        self.commit(ORG1, number, True)
+    # Rounds
 
-    @rule(who=WHO, number=NUMBER, scores=SCORES, wrong=WRONG)
-    def attest_as(self, who: str, number: int, scores: dict[str, int], wrong: str) -> None:
-        version = 1
-        answer = self.tried(self.scenario.read, "attestations:Read", TASK, number, who)
-        if answer:
-            version = answer["attestation"]["version"] + 1
-        status = self.tried(self.scenario.read, "rounds:Read", TASK, number)
-        if status and status["status"] not in (COMMITTED, ABORTED):
-            accepted = self.tried(self.scenario.attest, who, number, scores=scores, wrong=wrong, version=version)
+    @rule(who=SOME, offset=NEAR)
+    def submit(self, who: tuple[str, ...], offset: int) -> None:
+        for one in who:
+            self.attempt(self.scenario.submit, one, self.near(offset))
+
+    @rule(who=SOME, offset=NEAR)
+    def reveal(self, who: tuple[str, ...], offset: int) -> None:
+        for one in who:
+            self.attempt(self.scenario.reveal, one, self.near(offset))
+
+    @rule(who=SOME, offset=NEAR, scores=SCORES, wrong=WRONG)
+    def attest(self, who: tuple[str, ...], offset: int, scores: dict[str, int], wrong: str) -> None:
+        number = self.near(offset)
+        round_ = self.attempt(self.scenario.round, number)
+        for one in who if round_ and round_["attempt"] else ():
+            before = self.attempt(self.scenario.read, "attestations:Read", TASK, number, one)
+            revealed = [update["update"]["participant"] for update in self.scenario.read("updates:List", TASK, number)]
+            accepted = self.attempt(
+                self.scenario.attest,
+                one,
+                number,
+                included=revealed,
+                scores=scores if self.scored() else None,
+                wrong=wrong,
+                version=before["attestation"]["version"] + 1 if before else 1,
+            )
             if accepted:
-                self.opened[who, number] = scores
+                self.opened[one, number] = scores
 
-    @rule(who=WHO, number=NUMBER)
-    def submit(self, who: str, number: int) -> None:
-        self.tried(self.scenario.submit, who, number)
+    def scored(self) -> bool:
+        return self.scenario.read("tasks:Read", TASK)["scoring"]["rule"] != "none"
 
-    @rule(who=WHO, number=NUMBER)
-    def reveal(self, who: str, number: int) -> None:
-        self.tried(self.scenario.reveal, who, number)
+    @rule(offset=NEAR)
+    def play(self, offset: int) -> None:
+        """Carry a round as far as an honest consortium can, so that the machine gets beyond the first steps."""
+        self.submit(THREE, offset)
+        self.reveal(THREE, offset)
+        self.attest(THREE, offset, {ORG1: 3}, "")
+        self.commit(ORG1, offset, True)
 
-    @rule(
-        number=NUMBER,
-        kind=st.sampled_from(["close", "abort", "settle"]),
-        attempt=st.integers(0, 2),
-        voters=st.sets(WHO).map(sorted),
-    )
-    def vote(self, number: int, kind: str, attempt: int, voters: list[str]) -> None:
-        self.scenario.vote(kind, number, attempt, *voters)
+    @rule(kind=st.sampled_from(KINDS), offset=NEAR, late=st.sampled_from([0, 0, 1]), voters=SOME)
+    def vote(self, kind: str, offset: int, late: int, voters: tuple[str, ...]) -> None:
+        """Vote, mostly for the present attempt, and call what the votes are for."""
+        number = self.near(offset)
+        round_ = self.attempt(self.scenario.round, number)
+        if round_:
+            self.scenario.vote(kind, number, round_["attempt"] + late, *voters)
+            function = {CLOSE: "rounds:Seal", ABORT: "rounds:Abort", SETTLE: "rounds:Settle"}[kind]
+            self.call(ORG1, function, TASK, number)
 
-    @rule(who=WHO, number=NUMBER, function=st.sampled_from(["rounds:Seal", "rounds:Abort", "rounds:Settle"]))
-    def decide(self, who: str, number: int, function: str) -> None:
-        self.attempt(who, function, TASK, number)
+    @rule(who=WHO, offset=NEAR, proven=st.booleans())
+    def commit(self, who: str, offset: int, proven: bool) -> None:
+        number = self.near(offset)
+        listed = self.attempt(self.scenario.read, "attestations:List", TASK, number) or []
+        included = listed[0]["attestation"]["included"] if listed else []
+        self.call(who, "rounds:Commit", TASK, number, *([self.scenario.aggregate(number, included)] if proven else []))
 
-    @rule(who=WHO, number=NUMBER, proven=st.booleans())
-    def commit(self, who: str, number: int, proven: bool) -> None:
-        if self.tried(self.scenario.round, number):
-            aggregate = [self.scenario.aggregate(number)] if proven else []
-            self.attempt(who, "rounds:Commit", TASK, number, *aggregate)
-
-    @rule(who=WHO, number=NUMBER)
-    def open_scores(self, who: str, number: int) -> None:
-        self.tried(self.scenario.open, who, number, self.opened.get((who, number), {}))
+    @rule(who=SOME)
+    def open_and_settle(self, who: tuple[str, ...]) -> None:
+        for number in self.scenario.head()["unsettled"]:
+            for one in who:
+                self.attempt(self.scenario.open, one, number, self.opened.get((one, number), {}))
+            self.call(ORG1, "rounds:Settle", TASK, number)
 
     @invariant()
     def tokens_in_entries_and_escrows_are_the_supply(self) -> None:
@@ -155,4 +178,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = examples(25, stateful_step_count=30)
+TestLedger.settings = examples(30, stateful_step_count=40)

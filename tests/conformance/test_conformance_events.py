@@ -1,6 +1,7 @@
 """Chaincode events: replay, live, checkpoints, and what is not an event."""
 
 import itertools
+import secrets
 import threading
 
 import grpc
@@ -217,7 +218,7 @@ def test_an_unknown_transaction_in_a_checkpoint_leaves_the_start_position(networ
     """Events up to that transaction are skipped, and it never comes."""
     _, block = emit("one")
     start = ab_pb2.SeekPosition(specified=ab_pb2.SeekSpecified(number=block))
-    request = _request(network, start=start, after="ab" * 32)
+    request = _request(network, start=start, after=secrets.token_hex(32))
     with pytest.raises(grpc.RpcError) as caught:
         next(iter(network.organisations[0].gateway_stub.ChaincodeEvents(request, timeout=1)))
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

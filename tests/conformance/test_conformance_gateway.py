@@ -1,5 +1,7 @@
 """The Gateway service: each call and each error that a client has to tell apart."""
 
+import secrets
+
 import grpc
 import pytest
 from fabric_network import ANY, CHANNEL
@@ -226,7 +228,7 @@ def test_a_status_may_be_asked_for_before_the_transaction_is_sent(network, contr
 
 def test_the_status_of_an_unknown_transaction_is_waited_for(network):
     with pytest.raises(CommitStatusError) as caught:
-        network.organisations[0].network.commit("ab" * 32).status(timeout=0.5)
+        network.organisations[0].network.commit(secrets.token_hex(32)).status(timeout=0.5)
     assert caught.value.grpc_code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -14,13 +14,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from devnet_session import devnet
 from fabric_network import Network
 
 
 @pytest.fixture(scope="session")
-def network():
+def network(tmp_path_factory):
     with ExitStack() as stack:
-        yield Network(Path(os.environ["CONFORMANCE_NETWORK"]), stack)
+        given = os.environ.get("CONFORMANCE_NETWORK")
+        root = Path(given) if given else stack.enter_context(devnet(tmp_path_factory.mktemp("conformance")))
+        yield Network(root, stack)
 
 
 @pytest.fixture

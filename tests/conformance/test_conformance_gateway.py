@@ -123,14 +123,14 @@ def test_an_unknown_chaincode_is_named(contract, network):
     with pytest.raises(EndorseError) as caught:
         nobody.submit("Put", "k", "v")
     assert caught.value.grpc_code is grpc.StatusCode.FAILED_PRECONDITION
-    assert "nobody" in caught.value.message
+    assert "No metadata was found for chaincode nobody in channel fl" in caught.value.message
 
 
 def test_an_unknown_channel_is_named(network):
     contract = network.organisations[0].gateway.network("elsewhere").contract("kv")
     with pytest.raises(EvaluateError, match="elsewhere"):
         contract.evaluate("Get", "k")
-    with pytest.raises(EndorseError, match="elsewhere"):
+    with pytest.raises(EndorseError, match="No metadata was found for chaincode kv in channel elsewhere"):
         contract.submit("Put", "k", "v")
 
 

@@ -1,0 +1,86 @@
+"""A devnet of three organisations with the suite's chaincodes, every part of it a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fabric_network import ANY, CHANNEL, MAJORITY
+
+ORGANISATIONS = 3
+CONTRACT = Path(__file__).with_name("kv_contract.py")
+START = 30  # seconds that a process may take
+
+
+@contextmanager
+def devnet(home, **changes):
+    """Run the network; yield the directory of its connection profiles."""
+    with ExitStack() as stack:
+        addresses = {name: stack.enter_context(chaincode(name, home)) for name in (MAJORITY, ANY)}
+        config = home / "devnet.json"
+        config.write_text(json.dumps(configuration(home, addresses) | changes))
+        ready = home / "ready.json"
+        command = [sys.executable, "-m", "fabric_fl.devnet", config, "--ready-file", ready]
+        with process(command, home / "devnet.log") as running:
+            wait(running, ready.exists, home / "devnet.log")
+            yield home / "network"
+
+
+def configuration(home, addresses):
+    names = [f"org{number}" for number in range(1, ORGANISATIONS + 1)]
+    msp_ids = [f"{name.capitalize()}MSP" for name in names]
+    policies = {MAJORITY: None, ANY: "OR({})".format(",".join(f"'{msp_id}.peer'" for msp_id in msp_ids))}
+    return {
+        "schema": 1,
+        "channel": CHANNEL,
+        "output": str(home / "network"),
+        "state": str(home / "state"),
+        "organisations": [{"name": name, "msp_id": msp_id} for name, msp_id in zip(names, msp_ids, strict=True)],
+        "batch": {"max_bytes": 10 * 2**20},
+        "chaincodes": [
+            # One process serves all three organisations, each on a stream of its own.
+            {"name": name, "endorsement": policies[name], "addresses": dict.fromkeys(msp_ids, address)}
+            for name, address in addresses.items()
+        ],
+    }
+
+
+@contextmanager
+def chaincode(name, home):
+    """Run the contract; yield the address on which it listens."""
+    log = home / f"{name}.log"
+    environ = {"CHAINCODE_ID": f"{name}_1.0:{'0' * 64}", "CHAINCODE_SERVER_ADDRESS": "127.0.0.1:0"}
+    with process([sys.executable, CONTRACT], log, environ) as running:
+        wait(running, lambda: "listens on" in log.read_text(), log)
+        yield re.search(r"listens on (\S+)", log.read_text())[1]
+
+
+@contextmanager
+def process(command, log, environ=None):
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            [str(part) for part in command], env=os.environ | (environ or {}), stdout=output, stderr=output
+        )
+        try:
+            yield running
+        finally:
+            running.terminate()
+            try:
+                running.wait(15)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+def wait(running, ready, log):
+    deadline = time.monotonic() + START
+    while not ready():
+        if running.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"{running.args} is not ready:\n{log.read_text()}")
+        time.sleep(0.05)

@@ -19,19 +19,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fabric_fl.blobs import BlobStore
-from fabric_fl.fabric.profile import ConnectionProfile
 from rich.console import Console
 from rich.live import Live
 
 from demo import report
+from demo.enrol import enrol
+from demo.patients import load
 from demo.show import RoundLine, Story, ending, table
 from demo.task import BUDGET, TASK, publish
-from fabric_fl.gateway import connect
+from fabric_fl.aggregation import read_model
+from fabric_fl.cli.session import Session, open_session
+from fabric_fl.learning import TFFTrainer, TrainingTask
 from fabric_fl.ledger import FLLedger
+from fabric_fl.models import CommittedModels
+from fl_chaincode.records import ABORTED, COMMITTED
 
 ROOT = Path(__file__).parent.parent
-NAMES = {"org1": "St. Anna's, the large one", "org2": "City hospital", "org3": "The cancer clinic"}
+NAMES = {"org1": "the large hospital", "org2": "the city hospital", "org3": "the cancer clinic"}
 
 
 def main() -> int:
@@ -58,20 +62,21 @@ def main() -> int:
 def run(home: Path, console: Console, resources: contextlib.ExitStack) -> Story:
     """Runs everything and returns what happened."""
     began = time.monotonic()
-    engine = resources.enter_context(network(home, console))
+    story = Story(resources.enter_context(network(home, console)))
     folders = {name: home / name for name in NAMES}
-    story = Story(engine)
-    ledgers = {name: resources.enter_context(ledger(folder)) for name, folder in folders.items()}
-    console.print("each organisation registers; a majority issues tokens; the coordinator creates the task")
-    prepare(home, folders, ledgers)
+    for name, folder in folders.items():
+        console.print(f"{name}, {NAMES[name]}: enrolled with its own CA as {enrol(folder)}")
+    sessions = {name: resources.enter_context(open_session(folder)) for name, folder in folders.items()}
     with hospitals(folders, home) as processes:
-        follow(story, ledgers["org1"], processes, folders["org1"], console)
+        prepare(home, sessions)
+        console.print("all registered on the ledger; two of three issued the tokens; org1 created the task")
+        follow(story, sessions["org1"], processes, console)
         for name, process in processes.items():
             output, _ = process.communicate()
             if process.returncode:
                 raise SystemExit(f"{name} ended with code {process.returncode}; its log: {home / name}.log")
             story.alone[name] = json.loads(output.splitlines()[-1])["alone"]
-    conclude(story, ledgers["org1"], folders["org1"])
+    conclude(story, sessions["org1"].ledger, folders["org2"])
     story.seconds = time.monotonic() - began
     return story
 
@@ -83,31 +88,22 @@ def network(home: Path, console: Console) -> Iterator[str]:
     from fabric_fl.network.consortium import Consortium
 
     try:
-        running = lifecycle.up(Consortium.default(len(NAMES)).on_free_ports(), home=home, tell=console.print)
-        yield running.plan.engine
+        consortium = Consortium.default(len(NAMES)).on_free_ports()
+        yield lifecycle.up(consortium, home=home, tell=console.print).plan.engine
     finally:
         lifecycle.down(home)
 
 
-@contextlib.contextmanager
-def ledger(folder: Path) -> Iterator[FLLedger]:
-    """The contract in the name of one organisation."""
-    profile = ConnectionProfile.load(folder)
-    with connect(profile) as gateway:
-        yield FLLedger.on(gateway.network(profile.participant.channel), profile.participant.chaincode)
-
-
-def prepare(home: Path, folders: dict[str, Path], ledgers: dict[str, FLLedger]) -> None:
+def prepare(home: Path, sessions: dict[str, Session]) -> None:
     """Registers the organisations, issues the budget to the coordinator's organisation, and creates the task."""
-    profiles = {name: ConnectionProfile.load(folder) for name, folder in folders.items()}
-    for name, one in ledgers.items():
-        one.register(NAMES[name])
-    sponsor = profiles["org1"].participant
-    for one in list(ledgers.values())[:2]:  # two of three organisations are a majority
-        one.issue("budget-of-diagnosis", sponsor.msp_id, BUDGET)
-    spec = publish(home, BlobStore(sponsor.store), [profile.participant.msp_id for profile in profiles.values()])
-    entries = ledgers["org1"].entries(sponsor.msp_id)
-    ledgers["org1"].create_task(spec, inputs=[entry.id for entry in entries])
+    for name, session in sessions.items():
+        session.ledger.register(NAMES[name])
+    sponsor = sessions["org1"]
+    for session in list(sessions.values())[:2]:  # two of three organisations are a majority
+        session.ledger.issue("budget-of-diagnosis", sponsor.msp_id, BUDGET)
+    spec = publish(home, sponsor.store, [session.msp_id for session in sessions.values()])
+    entries = sponsor.ledger.entries(sponsor.msp_id)
+    sponsor.ledger.create_task(spec, inputs=[entry.id for entry in entries])
 
 
 @contextlib.contextmanager
@@ -138,18 +134,17 @@ def hospitals(folders: dict[str, Path], home: Path) -> Iterator[dict[str, subpro
                 process.wait()
 
 
-def follow(
-    story: Story, one: FLLedger, processes: dict[str, subprocess.Popen[str]], folder: Path, console: Console
-) -> None:
+def follow(story: Story, session: Session, processes: dict[str, subprocess.Popen[str]], console: Console) -> None:
     """Shows the rounds as the ledger tells them, until the task has ended."""
-    accuracy = Accuracy(one, folder)
+    ledger = session.ledger
+    accuracy = Accuracy(session)
     with Live(table(story, "the hospitals load TensorFlow…"), console=console, refresh_per_second=4) as live:
         while True:
-            status = one.status(TASK)
-            for round_ in one.rounds(TASK)[len(_final(story)) :]:
-                model = one.model(TASK, round_.j) if round_.status == "committed" else None
+            status = ledger.status(TASK)
+            for round_ in ledger.rounds(TASK)[len(_final(story)) :]:
                 line = RoundLine(round_.number, round_.selected, round_.status)
-                if model is not None:
+                if round_.status == COMMITTED:
+                    model = ledger.model(TASK, round_.j)
                     line.digest, line.attested_by = model.digest, model.attested_by
                     line.accuracy = accuracy.of(round_.j)
                 story.rounds = [*(old for old in story.rounds if old.number != line.number), line]
@@ -163,33 +158,21 @@ def follow(
 
 
 def _final(story: Story) -> list[RoundLine]:
-    return [line for line in story.rounds if line.status in ("committed", "aborted")]
+    return [line for line in story.rounds if line.status in (COMMITTED, ABORTED)]
 
 
 class Accuracy:
     """Accuracy of committed models on the common test set, as the coordinator sees it."""
 
-    def __init__(self, one: FLLedger, folder: Path) -> None:
-        from demo.patients import load
-
-        self._ledger = one
-        self._folder = folder
-        self._test = load()[1]
+    def __init__(self, session: Session) -> None:
+        self._task = session.ledger.task(TASK)
+        self._models = CommittedModels(session.ledger, session.reader, self._task)
+        self._trainer = TFFTrainer(load()[1].pair(), holdout=load()[1].pair())
 
     def of(self, number: int) -> float:
-        from fabric_fl.blobs import BlobReader
-        from fabric_fl.learning import TFFTrainer, TrainingTask
-
-        from fabric_fl.aggregation import read_model
-        from fabric_fl.models import CommittedModels
-
-        settings = ConnectionProfile.load(self._folder).participant
-        others = {msp_id: BlobStore(url) for msp_id, url in settings.stores.items()}
-        task = self._ledger.task(TASK)
-        file = CommittedModels(self._ledger, BlobReader(BlobStore(settings.store), others), task).weights(number)
-        trainer = TFFTrainer(self._test.pair(), holdout=self._test.pair())
+        file = self._models.weights(number)
         model = read_model(file.path, file.digest, file.size)
-        return trainer.evaluate(TrainingTask.from_spec(task), model)["accuracy"]
+        return self._trainer.evaluate(TrainingTask.from_spec(self._task), model)["accuracy"]
 
 
 def conclude(story: Story, one: FLLedger, folder: Path) -> None:
@@ -200,7 +183,8 @@ def conclude(story: Story, one: FLLedger, folder: Path) -> None:
         settled = [scored.settlement for scored in board.rounds if scored.settlement is not None]
         story.scores[participant] = [settlement.scores.get(participant, 0) for settlement in settled]
         story.balances[participant] = one.balance(participant)
-    command = [sys.executable, "-m", "fabric_fl.cli", "audit", TASK, "--organisation", str(folder), "--format", "json"]
+    program = Path(sys.executable).with_name("fabric-fl")
+    command = [str(program), "audit", TASK, "--profile", str(folder), "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout:
         raise SystemExit(f"the replay failed: {done.stderr.strip()}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from fabric_fl.learning import TFFTrainer, TrainingTask
@@ -32,12 +33,19 @@ def alone(trainer: TFFTrainer, task: Task, initial: ModelBlob, test: Patients) -
     return TFFTrainer(test.pair(), holdout=test.pair()).evaluate(training, model)["accuracy"]
 
 
+def wait_for_task(me: Participant) -> None:
+    """Waits until the coordinator has created the task."""
+    while TASK not in [task.id for task in me.ledger.tasks()]:
+        time.sleep(0.2)
+
+
 def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     hospitals, test = load()
     mine = hospitals[name]
     trainer = TFFTrainer(mine.train.pair(), holdout=mine.holdout.pair())
     with Participant.connect(folder, trainer=trainer) as me:
+        wait_for_task(me)
         model = me.run(TASK)
         initial = me.model(TASK, 0)
         result = {"model": model.digest, "alone": alone(trainer, model.task, initial.weights, test)}

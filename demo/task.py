@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fabric_fl.blobs import BlobStore
-
 from fabric_fl.aggregation import write
+from fabric_fl.blobs import BlobStore
 
 TASK = "diagnosis"
 ROUNDS = 10
@@ -20,6 +19,7 @@ def publish(folder: Path, store: BlobStore, participants: Sequence[str]) -> dict
     """Publishes the initial model in the coordinator's store and returns the task's specification."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+
     from fabric_fl.learning import describe_keras_model
 
     keras.utils.set_random_seed(0)

@@ -3,7 +3,7 @@
 Example::
 
     with Participant.connect(".network/org1", trainer=TFFTrainer((x, y), holdout=(x_val, y_val))) as me:
-        me.register("St. Anna's hospital")
+        me.register("the city hospital")
         model = me.run("task-1")
         print(me.evaluate(model))
 """

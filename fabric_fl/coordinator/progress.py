@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric_fl.ledger import FLLedger
-from fl_chaincode.records import ABORTED, COMMITTED, Round, Settlement
+from fl_chaincode.records import COMMITTED, Round, Settlement
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,13 @@ def watch(ledger: FLLedger, task: str) -> Iterator[RoundProgress]:
         while True:
             status = ledger.status(task)
             unsettled = {one.round.number for one in status.unsettled}
+            # as the status has it, which was read first: what ends after it is shown once more
+            final = status.round.number if status.round.final else status.round.number - 1
             for each in progress(ledger, task, leave_out=over):
                 if shown.get(each.round) != each:
                     shown[each.round] = each
                     yield each
-                if each.status in (COMMITTED, ABORTED) and each.round not in unsettled:
+                if each.round <= final and each.round not in unsettled:
                     over.add(each.round)
             if status.finished and not unsettled:
                 return

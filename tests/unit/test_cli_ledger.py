@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from fabric_fl import aggregation, gateway
 from fabric_fl.cli import main
+from fabric_fl.coordinator import watch
+from fabric_fl.ledger import FLLedger
 from fabric_fl.memory_ledger import MemoryContract, MemoryLedger
 from fl_chaincode.caller import ROLES, ROLES_ATTRIBUTE, Caller
 from fl_chaincode.hashes import aggregate_digest, proof, result_digest, score_commitment, update_commitment
@@ -116,39 +118,61 @@ def created(call, clients, task_file):
     return clients
 
 
-def commit_round(clients, *, settle: bool) -> None:
-    """Takes the one round of the task through to its model, each organisation scoring +1 and +2 for the others."""
+AGGREGATE, NONCE = aggregate_digest(b"\0" * 8), "1" * 64
+
+
+def scores_of(organisation: str) -> dict[str, int]:
+    """One millionth for the first two, two for the third, nothing for oneself."""
+    return {other: 2 if other == "Org3MSP" else 1 for other in ORGANISATIONS if other != organisation}
+
+
+def attest_round(clients) -> None:
+    """Takes the one round of the task through to three equal attestations."""
     base = clients["Org1MSP"].status("task-1").round.base
     for number, (msp_id, client) in enumerate(clients.items(), start=1):
-        digest, nonce = f"{number:064x}", "0" * 64
-        client.submit_update("task-1", 1, update_commitment("task-1", 1, msp_id, base, 10, digest, nonce))
+        commitment = update_commitment("task-1", 1, msp_id, base, 10, f"{number:064x}", "0" * 64)
+        client.submit_update("task-1", 1, commitment)
     for number, client in enumerate(clients.values(), start=1):
         client.reveal_update("task-1", 1, digest=f"{number:064x}", size=200, num_examples=10, nonce="0" * 64)
-    model, state, aggregate = "a" * 64, "b" * 64, aggregate_digest(b"\0" * 8)
-    result = result_digest("task-1", 1, 1, base, ORGANISATIONS, {}, model, state)
+    model, state = "a" * 64, "b" * 64
     for msp_id, client in clients.items():
-        scores = {other: 1 if other < "Org3" else 2 for other in ORGANISATIONS if other != msp_id}
         attestation = {
             "attempt": 1,
             "version": 1,
-            "result": result,
+            "result": result_digest("task-1", 1, 1, base, ORGANISATIONS, {}, model, state),
             "included": list(ORGANISATIONS),
             "refused": {},
             "model": model,
             "state": state,
-            "fetched": [f"{n:064x}" for n in (1, 2, 3)],
-            "proof": proof("task-1", 1, 1, msp_id, aggregate),
-            "score_commitment": score_commitment("task-1", 1, msp_id, "1" * 64, scores, {"loss": 250_000}),
+            "fetched": [f"{number:064x}" for number in (1, 2, 3)],
+            "proof": proof("task-1", 1, 1, msp_id, AGGREGATE),
+            "score_commitment": score_commitment("task-1", 1, msp_id, NONCE, scores_of(msp_id), {"loss": 250_000}),
             "openings": [],
         }
         client.attest("task-1", 1, attestation)
-    clients["Org1MSP"].commit("task-1", 1, aggregate)
-    if not settle:
-        return
+
+
+def commit_round(clients) -> None:
+    clients["Org1MSP"].commit("task-1", 1, AGGREGATE)
+
+
+def settle_round(clients) -> None:
     for msp_id, client in clients.items():
-        scores = {other: 1 if other < "Org3" else 2 for other in ORGANISATIONS if other != msp_id}
-        client.open_scores("task-1", 1, nonce="1" * 64, scores=scores, metrics={"loss": 250_000})
+        client.open_scores("task-1", 1, nonce=NONCE, scores=scores_of(msp_id), metrics={"loss": 250_000})
     clients["Org1MSP"].settle("task-1", 1)
+
+
+@pytest.fixture
+def committed(created):
+    attest_round(created)
+    commit_round(created)
+    return created
+
+
+@pytest.fixture
+def settled(committed):
+    settle_round(committed)
+    return committed
 
 
 def test_participants_register_and_are_listed(call, chain):
@@ -251,9 +275,7 @@ def test_a_task_is_shown_field_by_field(call, created):
     assert "head.status     running" in shown
 
 
-def test_rounds_are_listed_as_they_stand(call, created):
-    commit_round(created, settle=False)
-
+def test_rounds_are_listed_as_they_stand(call, committed):
     header, row = call("round", "list", "task-1").stdout.splitlines()
 
     assert header.split()[:3] == ["ROUND", "MODEL", "STATUS"]
@@ -263,9 +285,7 @@ def test_rounds_are_listed_as_they_stand(call, created):
     assert (digest, metrics) == ("a" * 12, "-")
 
 
-def test_watching_ends_when_the_task_has_ended_and_every_round_is_settled(call, created):
-    commit_round(created, settle=True)
-
+def test_watching_ends_when_the_task_has_ended_and_every_round_is_settled(call, settled):
     lines = [json.loads(line) for line in call("round", "watch", "task-1", "--format", "json").stdout.splitlines()]
 
     assert [(line["round"], line["status"], line["metrics"]) for line in lines] == [(1, "committed", {"loss": 250_000})]
@@ -274,9 +294,25 @@ def test_watching_ends_when_the_task_has_ended_and_every_round_is_settled(call, 
     assert "3 of 2 agree; model aaaaaaaaaaaa; loss 0.2500" in sentence
 
 
-def test_scores_sum_what_the_others_found_and_what_was_paid(call, created):
-    commit_round(created, settle=True)
+def test_watching_misses_nothing_that_happens_while_it_looks(created):
+    """Each time it has read the status, and before it reads the rounds, the task goes one step on."""
+    attest_round(created)
+    steps = [lambda: commit_round(created), lambda: settle_round(created)]
 
+    class Ledger(FLLedger):
+        def status(self, task):
+            found = super().status(task)
+            if steps:
+                steps.pop(0)()
+            return found
+
+    one = created["Org1MSP"]
+    seen = list(watch(Ledger(one._contract, one._events), "task-1"))
+
+    assert [(each.status, each.metrics) for each in seen] == [("committed", {}), ("committed", {"loss": 250_000})]
+
+
+def test_scores_sum_what_the_others_found_and_what_was_paid(call, settled):
     header, *rows = call("scores", "task-1").stdout.splitlines()
     assert header.split() == ["MSP", "ID", "SELECTED", "ACCEPTED", "REFUSED", "MISSED", "SCORE", "PAID"]
     # medians of the others' votes: 1, 1 and 2 millionths; 90 tokens as 1 : 1 : 2, below the cap of twice 30
@@ -301,9 +337,7 @@ def test_the_latest_model_is_shown_and_the_initial_one_fetched_with_its_digest(c
     assert aggregation.digest(target.read_bytes()) == shown["digest"]
 
 
-def test_a_model_that_nobody_has_leaves_no_file(call, created, tmp_path):
-    commit_round(created, settle=False)
-
+def test_a_model_that_nobody_has_leaves_no_file(call, committed, tmp_path):
     result = call("models", "fetch", "task-1", "--out", tmp_path / "model.safetensors")
 
     assert result.exit_code == 1

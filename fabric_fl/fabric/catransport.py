@@ -53,17 +53,19 @@ class Transport(CAClient):  # type: ignore[misc]  # the library has no types
             with requests.Session() as session:
                 request = requests.Request(method, url, json=body or None, auth=auth)
                 prepared = session.prepare_request(request)
+                prepared.headers["Connection"] = "close"  # or it lives as long as an error that refers to it
                 if headers:
                     prepared.headers["Authorization"] = _token(prepared, headers["Authorization"])
                 settings = session.merge_environment_settings(url, {}, None, verify or self._ca_certs_path, None)
                 response = session.send(prepared, timeout=self._timeout, **settings)
-                answer = response.json()
+        except (requests.RequestException, OSError) as error:
+            raise CAUnavailable(f"{self._base_url}: {_plain(error)}") from error
+        try:
+            answer = response.json()
             if answer["success"]:
                 return answer, response.status_code
             errors = answer["errors"] or [{"code": 0, "message": f"HTTP {response.status_code}"}]
             message, number = "; ".join(str(each["message"]) for each in errors), int(errors[0]["code"])
-        except (requests.RequestException, OSError) as error:
-            raise CAUnavailable(f"{self._base_url}: {_plain(error)}") from error
         except (ValueError, TypeError, LookupError) as error:
             raise CAUnavailable(f"{self._base_url} does not answer like a Fabric CA") from error
         raise CAError(message, number=number)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -18,6 +19,16 @@ from fabric_fl.fabric import signing
 
 ATTRIBUTES_OID = x509.ObjectIdentifier("1.2.3.4.5.6.7.8.1")
 """The extension in which Fabric CA puts attributes: raw JSON, not wrapped in DER."""
+
+CERTIFICATE_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""All that the parser raises on certificates that somebody made up; it has no common base for them."""
 
 NODE_OUS = ("client", "peer", "admin", "orderer")
 
@@ -66,9 +77,12 @@ class Identity:
             InvalidIdentity: It is no certificate in PEM.
         """
         try:
-            return x509.load_pem_x509_certificate(self.certificate_pem)
-        except ValueError as error:
-            raise InvalidIdentity(f"the identity of {self.msp_id!r} holds no certificate in PEM") from error
+            certificate = x509.load_pem_x509_certificate(self.certificate_pem)
+            # Parsed lazily otherwise, and then anything might be raised at any later place.
+            _ = certificate.subject, certificate.issuer, certificate.extensions
+        except CERTIFICATE_ERRORS as error:
+            raise InvalidIdentity(f"the identity of {self.msp_id!r} holds no certificate in PEM: {error}") from error
+        return certificate
 
     @cached_property
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -79,7 +93,7 @@ class Identity:
         """
         try:
             key = self.certificate.public_key()
-        except ValueError as error:
+        except CERTIFICATE_ERRORS as error:
             raise InvalidIdentity("the certificate holds a public key that cannot be read") from error
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise InvalidIdentity("the certificate's public key is not ECDSA")

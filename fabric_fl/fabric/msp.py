@@ -19,7 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from fabric_fl.fabric.identity import ATTRIBUTES_OID, NODE_OUS, Identity, InvalidIdentity, SigningIdentity
+from fabric_fl.fabric.identity import (
+    ATTRIBUTES_OID,
+    CERTIFICATE_ERRORS,
+    NODE_OUS,
+    Identity,
+    InvalidIdentity,
+    SigningIdentity,
+)
 from fabric_fl.fabric.mspdir import write_msp_dir
 
 __all__ = [
@@ -121,7 +128,7 @@ class MSP:
             if _is_ca(certificate):
                 raise InvalidIdentity("a CA's certificate cannot be used as an identity")
             _check_leaf(certificate)
-        except (ValueError, x509.DuplicateExtension) as error:
+        except ValueError as error:
             raise InvalidIdentity(f"the supplied identity is not valid: {error}") from error
         # One second after its start, so that expiry plays no part: Fabric's validator does the same.
         moment = certificate.not_valid_before_utc + datetime.timedelta(seconds=1)
@@ -225,6 +232,6 @@ def _issued(certificate: x509.Certificate, authority: x509.Certificate, moment: 
         return False
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*CERTIFICATE_ERRORS, InvalidSignature):
         return False
     return True

@@ -1,11 +1,15 @@
+import base64
 import datetime
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fabric_protos.msp import identities_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fabric_fl.devnet.ca.authority import CertificateAuthority, certificate_pem, subject_name
 from fabric_fl.devnet.identity import Organization
@@ -79,6 +83,19 @@ def test_the_private_key_is_in_no_repr():
 def test_bytes_that_hold_no_certificate_are_no_identity(data):
     with pytest.raises(InvalidIdentity):
         Identity.deserialize(data)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=3))
+def test_a_mangled_certificate_is_an_invalid_identity_and_nothing_worse(changes):
+    der = bytearray(ORG.client.identity.certificate.public_bytes(Encoding.DER))
+    for position, change in changes:
+        der[position % len(der)] ^= change
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    if bytes(der) != ORG.client.identity.certificate.public_bytes(Encoding.DER):
+        data = Identity("Org1MSP", pem).serialize()
+        with pytest.raises(InvalidIdentity):
+            MSPManager({"Org1MSP": ORG.msp()}).deserialize(data)
 
 
 def test_an_organisation_vouches_for_its_own_members_only():

@@ -24,6 +24,7 @@ from fabric_fl.devnet.ca.errors import (
 from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.registry import Registered
 from fabric_fl.devnet.ca.request import Request
+from fabric_fl.fabric.identity import CERTIFICATE_ERRORS
 
 LIFETIME = datetime.timedelta(days=365)
 _COPIED = (
@@ -98,7 +99,8 @@ def _read_csr(request: Request) -> x509.CertificateSigningRequest:
         csr = x509.load_pem_x509_csr(request.text("certificate_request").encode())
         valid = csr.is_signature_valid
         constraints = [each.value for each in csr.extensions if isinstance(each.value, x509.BasicConstraints)]
-    except (ValueError, x509.DuplicateExtension) as error:
+        _ = csr.subject, csr.public_key()  # parsed lazily otherwise
+    except CERTIFICATE_ERRORS as error:
         raise RequestRefused(400, BAD_CSR, f"CSR Decode failed: {error}") from error
     if not valid:
         raise RequestRefused(400, BAD_CSR, "the CSR is not signed by its own key")

@@ -25,7 +25,7 @@ from fabric_fl.devnet.ca.registry import REVOKED, Issued, Registered, Registry, 
 from fabric_fl.devnet.ca.request import Request
 from fabric_fl.devnet.ca.token import InvalidToken, verify_token
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.fabric.identity import Identity
+from fabric_fl.fabric.identity import CERTIFICATE_ERRORS, Identity
 
 VERSION = "1.5.21"
 """Whose REST API this is: clients show it."""
@@ -168,7 +168,7 @@ class FabricCA:
         try:
             certificate = verify_token(request.authorization, request.method, request.uri, request.body)
             certificate.verify_directly_issued_by(self.authority.certificate)
-        except (InvalidToken, ValueError, TypeError, InvalidSignature) as error:
+        except (InvalidToken, *CERTIFICATE_ERRORS, InvalidSignature) as error:
             raise not_authenticated(f"untrusted token or certificate: {error}") from error
         now = datetime.datetime.now(datetime.UTC)
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

@@ -213,4 +213,4 @@ def _below(affiliation: str) -> tuple[str, int, str]:
 
 
 def _hash(secret: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(secret.encode(), salt=salt, n=2**14, r=8, p=1)
+    return hashlib.scrypt(secret.encode(), salt=salt, n=2**13, r=8, p=1)

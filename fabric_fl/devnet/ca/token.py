@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fabric_fl.fabric import signing
+from fabric_fl.fabric.identity import CERTIFICATE_ERRORS
 
 
 class InvalidToken(ValueError):  # noqa: N818 -- what it is
@@ -28,7 +28,8 @@ def verify_token(token: str, method: str, uri: str, body: bytes) -> x509.Certifi
         certificate = x509.load_pem_x509_certificate(base64.b64decode(encoded, validate=True))
         signature = base64.b64decode(signature64, validate=True)
         key = certificate.public_key()
-    except (binascii.Error, ValueError) as error:
+        _ = certificate.subject, certificate.issuer, certificate.extensions  # parsed lazily otherwise
+    except CERTIFICATE_ERRORS as error:
         raise InvalidToken(f"malformed token: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise InvalidToken("the token's certificate has no ECDSA key")

@@ -7,6 +7,7 @@ channel `fl` run the contract in kv_contract.py under the names `kv` (the channe
 `kv-any` (endorsed by any one peer of the organisations).
 """
 
+import datetime
 import os
 import re
 import secrets
@@ -14,8 +15,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from devnet_session import devnet
 from fabric_network import Network
+
+from fabric_fl.fabric.identity import Identity, SigningIdentity
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +43,28 @@ def contract(network):
 def key(request):
     """A key that no other test uses, in this run or another."""
     return f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())[:40]}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def stranger():
+    """Makes a client of an authority that no channel knows, under any organisation's name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "stranger"),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "client"),
+        ]
+    )
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    return lambda msp_id: SigningIdentity(Identity(msp_id, certificate), key)

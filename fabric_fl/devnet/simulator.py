@@ -22,8 +22,8 @@ from fabric_fl.devnet.statedb import Snapshot, VersionedValue
 BATCH_SIZE = 100
 """How many results travel in one response."""
 
-TOTAL_QUERY_LIMIT = 10_000
-"""How many results one query returns at most (Fabric's ``ledger.state.totalQueryLimit``)."""
+TOTAL_QUERY_LIMIT = 100_000
+"""How many results one query returns at most (``ledger.state.totalQueryLimit`` of Fabric's sample configuration)."""
 
 
 class SimulationError(Exception):

@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.config import ChaincodeConfig, DevnetConfig, OrdererConfig, OrganizationConfig
+from fabric_fl.devnet.control import request_fault
 from fabric_fl.errors import FabricFLError
 from fabric_fl.gateway import Contract, EvaluateError, Gateway, connect
 from fabric_fl.network.ports import free_ports
@@ -85,6 +86,7 @@ class Network:
                 ),
                 "orderer": OrdererConfig(port=next(ports)),
                 "output": self.directory,
+                "control_port": 0,
                 "state": self.directory / DEVNET,
                 "client_attributes": ALL_ROLES,
                 "chaincodes": (
@@ -152,6 +154,15 @@ class Network:
             )
         if name == DEVNET:
             self._wait(ready.is_file)
+
+    def fault(self, name: str, **arguments: Any) -> Any:
+        """Asks devnet for a fault, such as ``fault("lag", msp_id="Org2MSP")``: see `fabric_fl.devnet.faults`.
+
+        Raises:
+            ValueError: There is no such fault, or it has other arguments.
+        """
+        port = json.loads((self.directory / "ready.json").read_text())["control"]
+        return request_fault(port, name, **arguments)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Ends a process with a signal, by default the one that it cannot see, and waits for its end."""

@@ -49,6 +49,7 @@ def _announce(devnet: Devnet, ready_file: Path | None) -> None:
         "pid": os.getpid(),
         "channel": devnet.config.channel,
         "orderer": devnet.orderer_address,
+        "control": devnet.control_port or None,
         "organisations": [
             {
                 "name": each.name,

@@ -206,7 +206,8 @@ class ChaincodeSupport:
         self._builtins = dict(builtins)
         self._execute_timeout = execute_timeout
         self._startup_timeout = startup_timeout
-        self._streams: dict[ChaincodeServer, asyncio.Task[ChaincodeStream]] = {}
+        # By chaincode id, as in Fabric, and by server, which changes with the package.
+        self._streams: dict[tuple[str, ChaincodeServer], asyncio.Task[ChaincodeStream]] = {}
 
     def is_system_chaincode(self, name: str) -> bool:
         return name in self._builtins
@@ -299,10 +300,11 @@ class ChaincodeSupport:
 
     async def _launch(self, name: str, server: ChaincodeServer) -> ChaincodeStream:
         """Returns the stream that is open, or opens one; callers that come meanwhile wait for the same."""
-        task = self._streams.get(server)
+        key = (server.package_id or name, server)
+        task = self._streams.get(key)
         if task is None or (task.done() and (task.exception() is not None or task.result().closed)):
             task = asyncio.create_task(self._open(name, server))
-            self._streams[server] = task
+            self._streams[key] = task
         try:
             return await asyncio.shield(task)
         except ChaincodeError as error:

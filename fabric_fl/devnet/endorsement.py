@@ -135,7 +135,7 @@ class Endorsement:
         guess = self._layout((chaincode,))
         first = self._local if self._local in self._endorsers else guess[0] if guess else None
         if first is None:
-            raise self._impossible(chaincode)
+            raise _impossible()
         try:
             for msp_id in (first, *guess) if speculate and not self._once else (first,):
                 self._call(msp_id)
@@ -150,13 +150,13 @@ class Endorsement:
                 ) from failed
             self.responses[first] = response
             namespaces = tuple(call.name for call in response.interest.chaincodes) or (chaincode,)
-            await self._complete(namespaces, chaincode)
+            await self._complete(namespaces)
         finally:
             self._cancel()
 
-    async def _complete(self, namespaces: tuple[str, ...], chaincode: str) -> None:
+    async def _complete(self, namespaces: tuple[str, ...]) -> None:
         if not self._layout(namespaces):
-            raise self._impossible(chaincode)
+            raise _impossible()
         while layout := self._layout(namespaces):
             missing = [each for each in layout if each not in self.responses]
             if not missing:
@@ -231,9 +231,10 @@ class Endorsement:
             self._errors,
         )
 
-    def _impossible(self, chaincode: str) -> RpcError:
-        return RpcError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            "no combination of peers can be derived which satisfy the endorsement policy: "
-            f"required chaincodes are not installed on sufficient peers ({chaincode})",
-        )
+
+def _impossible() -> RpcError:
+    return RpcError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "no combination of peers can be derived which satisfy the endorsement policy: "
+        "required chaincodes are not installed on sufficient peers",
+    )

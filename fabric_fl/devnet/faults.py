@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -90,9 +90,9 @@ class Faults:
     def resume_ordering(self) -> None:
         self._attached_orderer().resume()
 
-    def reorder(self, order: Callable[[list[bytes]], list[bytes]] = lambda batch: batch[::-1]) -> None:
-        """Changes the order of transactions within each block; turns it round unless told otherwise."""
-        self._attached_orderer().reorder = order
+    def reorder(self) -> None:
+        """Turns the order of transactions round within each block."""
+        self._attached_orderer().reorder = lambda batch: batch[::-1]
         self.active = True
 
     def cut_streams(self, msp_id: str) -> int:

@@ -159,8 +159,15 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         except MalformedMessage as error:
             raise RpcError(_INVALID, str(error)) from error
         name = proposal.spec.chaincode_id.name
+        here = proposal.channel_id == self._channel.id
+        if not request.endorsing_organizations and not (here and self._is_defined(name)):
+            raise RpcError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "no combination of peers can be derived which satisfy the endorsement policy: "
+                f"No metadata was found for chaincode {name} in channel {proposal.channel_id}",
+            )
         endorsement = Endorsement(
-            self._with_chaincode(name) if proposal.channel_id == self._channel.id else {},
+            self._with_chaincode(name) if here else {},
             signed,
             self._msp_id,
             self._policy,
@@ -255,6 +262,9 @@ class GatewayService(gateway_pb2_grpc.GatewayServicer):  # type: ignore[misc]
         if definition is None:
             return {}
         return {msp_id: each for msp_id, each in self._endorsers.items() if self._runs(msp_id, definition)}
+
+    def _is_defined(self, name: str) -> bool:
+        return name in SYSTEM_CHAINCODES or self._channel.definitions.current(name) is not None
 
     def _policy(self, chaincodes: Sequence[str]) -> Callable[[tuple[str, ...]], bool]:
         """Returns what tells whether the peers of some organisations are enough endorsers for the chaincodes."""

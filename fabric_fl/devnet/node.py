@@ -24,6 +24,7 @@ from fabric_fl.devnet.channelconfig import ChannelConfig
 from fabric_fl.devnet.clientfiles import REGISTRAR, Addresses, write_client_files
 from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.config import DevnetConfig, InvalidConfig, OrganizationConfig
+from fabric_fl.devnet.control import ControlServer
 from fabric_fl.devnet.definitions import configured_chaincodes, define
 from fabric_fl.devnet.deliver import orderer_deliver
 from fabric_fl.devnet.deployment import Definitions
@@ -85,6 +86,7 @@ class Devnet:
     Attributes:
         faults: Faults on request.
         orderer_address: ``host:port`` of the orderer, once started.
+        control_port: Where faults can be asked for, once started; 0 for nowhere.
         endpoints: Each organisation's, once started.
     """
 
@@ -92,6 +94,7 @@ class Devnet:
         self.config = config
         self.faults = Faults()
         self.orderer_address = ""
+        self.control_port = 0
         self.endpoints: tuple[Endpoint, ...] = ()
         self._stack = contextlib.AsyncExitStack()
         self._ports: dict[str, int] = {}
@@ -142,6 +145,8 @@ class Devnet:
             for each, authority in zip(nodes, authorities, strict=True)
         ]
         write_client_files(config.output, config.channel, addresses, orderer, self.orderer_address)
+        if config.control_port is not None:
+            await self._start_control(config.control_port)
         for server in (orderer_server, *(each.server for each in nodes)):
             await server.start()
             # Pushed last, so that no call arrives at what is being closed.
@@ -256,6 +261,15 @@ class Devnet:
         deliver = orderer_deliver(channel, orderer.msp_id, lambda signed: acl.check_policy(_CHANNEL_READERS, signed))
         service = AtomicBroadcastService(channel.orderer, deliver)
         ab_pb2_grpc.add_AtomicBroadcastServicer_to_server(service, server)
+
+    async def _start_control(self, port: int) -> None:
+        control = ControlServer(self.faults, tuple(each.msp_id for each in self.config.organizations))
+        try:
+            await control.start(port)
+        except OSError as error:
+            raise _port_taken(port, "localhost", "the control interface") from error
+        self._stack.push_async_callback(control.stop)
+        self.control_port = control.port
 
     async def _start_authority(self, storage: Storage, config: ChannelConfig, node: _Node) -> str:
         """Starts an organisation's CA; what it revokes, the channel's MSP refuses from then on."""

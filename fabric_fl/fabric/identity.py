@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 from fabric_protos.msp import identities_pb2
 from google.protobuf.message import DecodeError
@@ -27,6 +28,7 @@ CERTIFICATE_ERRORS = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,  # where warnings are errors
 )
 """All that the parser raises on certificates that somebody made up; it has no common base for them."""
 
@@ -80,6 +82,8 @@ class Identity:
             certificate = x509.load_pem_x509_certificate(self.certificate_pem)
             # Parsed lazily otherwise, and then anything might be raised at any later place.
             _ = certificate.subject, certificate.issuer, certificate.extensions
+            if certificate.serial_number < 0:
+                raise ValueError("negative serial number")  # as Go's parser does
         except CERTIFICATE_ERRORS as error:
             raise InvalidIdentity(f"the identity of {self.msp_id!r} holds no certificate in PEM: {error}") from error
         return certificate

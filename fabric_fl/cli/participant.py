@@ -51,9 +51,14 @@ def run(task: str, data: Path, holdout: Path | None, profile: Path, out: Output)
 
     with open_session(profile) as session:
         kind = session.ledger.task(task).model.kind
-    with Participant.connect(profile, trainer=trainer_for(kind, data, holdout)) as me:
+    trainer = trainer_for(kind, data, holdout)
+    with Participant.connect(profile, trainer=trainer, on_step=_tell) as me:
         model = me.run(task)
         metrics = me.evaluate(model) if holdout else {}
     text = "".join(f", {name} {value:.4f}" for name, value in sorted(metrics.items()))
     value = {"task": task, "model": model.number, "digest": model.digest, "metrics": metrics}
     out.text(f"Model {model.number} of {task}: {model.digest}{text}", value)
+
+
+def _tell(step: str, task: str, number: int) -> None:
+    click.echo(f"{task}, round {number}: {step}", err=True)

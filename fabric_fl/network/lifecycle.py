@@ -18,6 +18,7 @@ from fabric_fl.network.plan import ExternalChaincode, Plan, keep, load, settle
 from fabric_fl.network.ports import is_free
 from fabric_fl.network.program import Program
 from fabric_fl.network.supervision import ProcessStatus, Supervisor
+from fabric_fl.network.supervisorconf import STOP_SECONDS
 
 _READY_SECONDS = 60.0
 
@@ -86,7 +87,7 @@ def up(
         programs = chosen.programs(plan, place)
         supervisor = Supervisor(place)
         if not supervisor.is_running():
-            leftovers.end(place, grace_s=5)
+            leftovers.end(place, grace_s=STOP_SECONDS)
             _refuse_taken_ports(programs)
         # only now: who has to change a port must not be told that this is another network
         keep(place, asked, plan)
@@ -104,8 +105,10 @@ def down(home: str | Path = ".network", *, wipe: bool = False) -> bool:
         Whether anything ran.
     """
     place = Home.at(home)
-    if not place.root.exists():
-        return False
+    if not place.root.exists():  # somebody removed the directory; what runs without it is still this network's
+        ran = bool(leftovers.find(place))
+        leftovers.end(place, grace_s=STOP_SECONDS)
+        return ran
     with place.locked():
         supervisor = Supervisor(place)
         ran = supervisor.is_running() or bool(leftovers.find(place))

@@ -1,6 +1,10 @@
 """Both wheels, installed into empty environments outside the repository."""
 
+import contextlib
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from fabric_fl import network
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
@@ -57,7 +63,8 @@ def full(wheels, tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], env=outside(), check=True)
     install(
         *(UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python"),
-        *("--overrides", ROOT / "overrides.txt", "--find-links", wheels[0].parent, "fabric-fl[ca,tff]"),
+        *("--overrides", ROOT / "overrides.txt", "--find-links", wheels[0].parent),
+        *("fabric-fl[ca,tff]", "scikit-learn"),  # the example's patients come with scikit-learn
     )
     return folder / "bin"
 
@@ -110,3 +117,55 @@ def test_the_extras_install_with_the_shipped_overrides(full, tmp_path):
     )
 
     assert run(full / "python", "-c", program, cwd=tmp_path).split() == ["0.87.0", "2.14.1", "1.0.0"]
+
+
+def code_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```[a-z]*\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_shows_the_training_job_that_the_examples_hold():
+    job = (ROOT / "examples" / "train.py").read_text()
+
+    assert job in code_blocks(ROOT / "README.md")
+    assert len(job.splitlines()) <= 20
+
+
+@pytest.mark.skipif(not HAS_TFF_PLATFORM, reason="TensorFlow Federated needs Python 3.11 on Linux x86-64")
+def test_the_readmes_example_runs_outside_the_repository(full, tmp_path):
+    """The README's commands, with the training jobs of all three hospitals started before the task is watched."""
+    commands = next(block for block in code_blocks(ROOT / "README.md") if "fabric-fl task create" in block)
+    assert commands.count("fabric-fl round watch cancer\n") == 1
+    jobs = "for n in 1 2 3; do python examples/train.py .network/org$n cancer examples/out/hospital-$n.npz & done\n"
+    watch = "fabric-fl round watch cancer\n"
+    script = f"""set -e
+    trap 'fabric-fl network down' EXIT
+    fabric-fl network up --engine devnet
+    python examples/prepare.py
+    {commands.replace(watch, jobs + watch + "wait" + chr(10))}"""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("out"))
+    (tmp_path / "network").mkdir()
+    consortium = (ROOT / "network" / "consortium.yaml").read_text()
+    (tmp_path / "network" / "consortium.yaml").write_text(re.sub(r"localhost:\d+", "localhost:0", consortium))
+    environment = {**outside(), "PATH": f"{full}{os.pathsep}{os.environ['PATH']}"}
+
+    shell = subprocess.Popen(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that the jobs in its background can be ended with it
+    )
+    try:
+        printed, complaints = shell.communicate(timeout=600)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+        network.down(tmp_path / ".network")
+
+    assert shell.returncode == 0, complaints[-4000:]
+    models = re.findall(r"^(Org[123]MSP): model 5, ([0-9a-f]{64})$", printed, re.MULTILINE)
+    assert {msp_id for msp_id, _ in models} == {"Org1MSP", "Org2MSP", "Org3MSP"}
+    assert len({digest for _, digest in models}) == 1
+    assert printed.count(" identical\n") == 5  # rounds that the audit recomputed

@@ -1,6 +1,7 @@
 """supervisord under a network: what is started, restarted and ended."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -8,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from fabric_fl.network import leftovers
+from fabric_fl.network import down, leftovers
 from fabric_fl.network.errors import NoNetworkError
 from fabric_fl.network.home import Home
 from fabric_fl.network.program import Program
 from fabric_fl.network.supervision import Supervisor
 
 
-def sleeper(home: Home, name: str, *, code: str = "import time; print('up', flush=True); time.sleep(600)") -> Program:
+def sleeper(name: str, *, code: str = "import time; print('up', flush=True); time.sleep(600)") -> Program:
     return Program(name=name, command=(sys.executable, "-c", code))
 
 
@@ -50,7 +51,7 @@ def home(tmp_path):
 
 def test_programs_run_after_start_and_none_after_shutdown(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "one"), sleeper(home, "two")])
+    supervisor.run([sleeper("one"), sleeper("two")])
     pids = [wait_for(lambda name=name: pid_of(supervisor, name)) for name in ("one", "two")]
     assert all(is_alive(pid) for pid in pids)
 
@@ -62,10 +63,10 @@ def test_programs_run_after_start_and_none_after_shutdown(home):
 
 def test_a_second_start_leaves_what_runs_alone_and_adds_and_ends_the_difference(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "one"), sleeper(home, "two")])
+    supervisor.run([sleeper("one"), sleeper("two")])
     one, two = (wait_for(lambda name=name: pid_of(supervisor, name)) for name in ("one", "two"))
 
-    supervisor.run([sleeper(home, "one"), sleeper(home, "three")])
+    supervisor.run([sleeper("one"), sleeper("three")])
 
     assert wait_for(lambda: pid_of(supervisor, "three"))
     assert pid_of(supervisor, "one") == one
@@ -75,7 +76,7 @@ def test_a_second_start_leaves_what_runs_alone_and_adds_and_ends_the_difference(
 
 def test_a_program_that_is_killed_is_started_again(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "one")])
+    supervisor.run([sleeper("one")])
     before = wait_for(lambda: pid_of(supervisor, "one"))
     wait_for(lambda: (home.logs / "one.log").read_text() == "up\n")
 
@@ -87,7 +88,7 @@ def test_a_program_that_is_killed_is_started_again(home):
 
 def test_a_program_that_cannot_start_is_tried_again_with_back_off(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "broken", code="raise SystemExit('no such thing')")])
+    supervisor.run([sleeper("broken", code="raise SystemExit('no such thing')")])
 
     wait_for(lambda: [one.state for one in supervisor.processes()] == ["BACKOFF"])
     assert "no such thing" in (home.logs / "broken.log").read_text()
@@ -95,7 +96,7 @@ def test_a_program_that_cannot_start_is_tried_again_with_back_off(home):
 
 def test_restart_replaces_the_process_and_refuses_an_unknown_name(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "one")])
+    supervisor.run([sleeper("one")])
     before = wait_for(lambda: pid_of(supervisor, "one"))
 
     supervisor.restart("one")
@@ -107,7 +108,7 @@ def test_restart_replaces_the_process_and_refuses_an_unknown_name(home):
 
 def test_shutdown_ends_programs_whose_supervisord_was_killed(home):
     supervisor = Supervisor(home)
-    supervisor.run([sleeper(home, "one")])
+    supervisor.run([sleeper("one")])
     orphan = wait_for(lambda: pid_of(supervisor, "one"))
     wait_for(lambda: "up" in (home.logs / "one.log").read_text())
     supervisord = int((home.root / "supervisord.pid").read_text())
@@ -118,6 +119,19 @@ def test_shutdown_ends_programs_whose_supervisord_was_killed(home):
     supervisor.shutdown()
 
     assert not is_alive(orphan)
+
+
+def test_down_ends_a_network_whose_directory_was_deleted(home):
+    supervisor = Supervisor(home)
+    supervisor.run([sleeper("one")])
+    orphan = wait_for(lambda: pid_of(supervisor, "one"))
+    wait_for(lambda: "up" in (home.logs / "one.log").read_text())
+    shutil.rmtree(home.root)
+
+    assert down(home.root) is True
+
+    assert not is_alive(orphan)
+    assert not home.root.exists()
 
 
 def test_a_program_gets_its_environment_as_it_was_given(home):

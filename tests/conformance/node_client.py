@@ -15,10 +15,14 @@ FOLDER = Path(__file__).with_name("node")
 UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
 
 
+needs_node = pytest.mark.skipif(
+    not (shutil.which("node") and shutil.which("npm")),
+    reason="node and npm are not on PATH: the official gateway client was not tried",
+)
+
+
 def modules() -> Path:
-    """Return a node_modules folder with the locked packages; skip where there is no node or no registry."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not on PATH: the official gateway client was not tried")
+    """Return a node_modules folder with the locked packages; skip where npm does not reach its registry."""
     lock = (FOLDER / "package-lock.json").read_bytes()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fabric-fl"
     folder = home / f"node-{hashlib.sha256(lock).hexdigest()[:16]}"

@@ -6,7 +6,9 @@ import secrets
 import pytest
 from cryptography.hazmat.primitives import serialization
 from fabric_network import CHANNEL, MAJORITY
-from node_client import run
+from node_client import needs_node, run
+
+pytestmark = needs_node
 
 ABORTED, UNKNOWN = 10, 2  # gRPC's numbers, as Node shows them
 

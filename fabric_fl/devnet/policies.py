@@ -7,7 +7,7 @@ are policies that a cleverer search would satisfy and Fabric does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,21 +44,6 @@ class SignedData:
     data: bytes
     identity: bytes
     signature: bytes
-
-
-def valid_identities(signed: Iterable[SignedData], msps: MSPManager) -> list[Identity]:
-    """Returns the identities whose signatures hold, each once; the others are left out, as Fabric does."""
-    identities: dict[tuple[str, bytes], Identity] = {}
-    for item in signed:
-        try:
-            identity = msps.deserialize(item.identity)
-        except InvalidIdentity:
-            continue
-        # Not the serialised bytes: the same certificate can be written as PEM in many ways.
-        key = (identity.msp_id, _tbs(identity))
-        if key not in identities and identity.verify(item.data, item.signature):
-            identities[key] = identity
-    return list(identities.values())
 
 
 class SignaturePolicy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -169,6 +170,7 @@ class MSPManager:
     def __init__(self, msps: Mapping[str, MSP]) -> None:
         self.msps = dict(msps)
         self._cache: OrderedDict[bytes, Identity] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __getitem__(self, msp_id: str) -> MSP:
         """Returns the organisation's MSP.
@@ -187,14 +189,16 @@ class MSPManager:
         Raises:
             InvalidIdentity: It is malformed, or no MSP of the channel vouches for it (any more).
         """
-        identity = self._cache.get(data)
+        with self._lock:
+            identity = self._cache.get(data)
         if identity is None:
             identity = Identity.deserialize(data)
         self[identity.msp_id].validate(identity)
-        self._cache[data] = identity
-        self._cache.move_to_end(data)
-        if len(self._cache) > _CACHED_IDENTITIES:
-            self._cache.popitem(last=False)
+        with self._lock:
+            identity = self._cache.setdefault(data, identity)
+            self._cache.move_to_end(data)
+            if len(self._cache) > _CACHED_IDENTITIES:
+                self._cache.popitem(last=False)
         return identity
 
     def satisfies(self, identity: Identity, msp_id: str, role: str) -> bool:

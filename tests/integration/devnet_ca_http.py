@@ -15,7 +15,20 @@ from cryptography.x509.oid import NameOID
 
 from fabric_fl.devnet.ca.app import create_app
 from fabric_fl.devnet.ca.fabricca import FabricCA
+from fabric_fl.devnet.ca.registry import Registry
+from fabric_fl.devnet.identity import Organization
 from fabric_fl.fabric.identity import Identity, SigningIdentity
+
+REGISTRAR = ("admin", "adminpw")
+
+
+def organization_ca(organization: Organization, registry: Registry) -> FabricCA:
+    """Returns an organisation's CA with its first registrar, as devnet makes it."""
+    ca = FabricCA(f"ca-{organization.name}", organization.ca, organization.tls_ca, registry)
+    ca.add_registrar(*REGISTRAR)
+    for member in (organization.node, organization.admin, organization.client):
+        ca.adopt(member.identity)
+    return ca
 
 
 @dataclass

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from devnet_ca_http import REGISTRAR, organization_ca
 
 from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.registry import Registry
@@ -20,8 +21,6 @@ from fabric_fl.devnet.ca.server import CAServer
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.fabric.profile import Authority
 from fabric_fl.network.engine import find_program
-
-REGISTRAR = ("admin", "adminpw")
 
 
 def authority(organization: Organization, port: int, name: str = "") -> Authority:
@@ -33,8 +32,7 @@ def devnet_ca(organization: Organization, folder: Path) -> Iterator[tuple[Fabric
     """Serves an organisation's CA from an event loop in a thread, as devnet does."""
     organization.save(folder / "org")
     registry = Registry(folder / "ca.db")
-    ca = FabricCA.of(organization, registry)
-    ca.add_registrar(*REGISTRAR)
+    ca = organization_ca(organization, registry)
     server = CAServer(ca, "127.0.0.1", 0, folder / "org/tls/server.crt", folder / "org/tls/server.key")
     serving, stopping = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []

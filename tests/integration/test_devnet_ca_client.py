@@ -9,7 +9,8 @@ import threading
 
 import pytest
 from cryptography import x509
-from devnet_ca_servers import REGISTRAR, authority, devnet_ca, fabric_ca, free_port
+from devnet_ca_http import REGISTRAR
+from devnet_ca_servers import authority, devnet_ca, fabric_ca, free_port
 
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.fabric.ca import CAClient, CAError, CAMissing, CAUnavailable

@@ -8,10 +8,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from devnet_ca_http import Client, basic, csr, token
+from devnet_ca_http import Client, basic, csr, organization_ca, token
 
 from fabric_fl.devnet.ca.authority import certificate_pem, subject_name
-from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.registry import Registry
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.fabric.identity import Identity, SigningIdentity
@@ -23,8 +22,7 @@ FULL = {"hf.Registrar.Roles": "client,peer", "hf.Registrar.Attributes": "*", "hf
 @pytest.fixture(scope="module")
 def ca():
     registry = Registry(":memory:")
-    ca = FabricCA.of(ORG, registry)
-    ca.add_registrar("admin", "adminpw")
+    ca = organization_ca(ORG, registry)
     yield ca
     registry.close()
 
@@ -279,8 +277,7 @@ def test_revocations_reach_listeners_at_once_and_again_after_a_restart(tmp_path)
 
     def start(listening):
         registry = Registry(tmp_path / "ca.db")
-        ca = FabricCA.of(organization, registry)
-        ca.add_registrar("admin", "adminpw")
+        ca = organization_ca(organization, registry)
         ca.on_revocation(lambda crl: listening.update_crls([crl]))
         return registry, Client(ca)
 
@@ -305,11 +302,10 @@ def test_revocations_reach_listeners_at_once_and_again_after_a_restart(tmp_path)
 
 def test_no_secret_lies_in_the_database(tmp_path):
     registry = Registry(tmp_path / "ca.db")
-    ca = FabricCA.of(ORG, registry)
-    ca.add_registrar("admin", "a-secret-that-can-be-searched-for")
+    organization_ca(ORG, registry).add_registrar("second", "a-secret-that-can-be-searched-for")
     registry.close()
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"admin" in stored
+    assert b"second" in stored
     assert b"a-secret-that-can-be-searched-for" not in stored
 
 

@@ -9,12 +9,11 @@ import threading
 import time
 
 import pytest
-from devnet_ca_http import Client, basic, csr, token
-from devnet_ca_servers import REGISTRAR, devnet_ca
+from devnet_ca_http import REGISTRAR, Client, basic, csr, organization_ca, token
+from devnet_ca_servers import devnet_ca
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.registry import Registry
 from fabric_fl.devnet.ca.server import CAServer
 from fabric_fl.devnet.identity import Organization
@@ -57,7 +56,7 @@ def test_it_speaks_tls_with_the_organisations_certificate_and_nothing_else(tmp_p
 def test_a_port_that_is_taken_is_an_error_and_the_loop_goes_on(tmp_path):
     ORG.save(tmp_path)
     registry = Registry(":memory:")
-    ca = FabricCA.of(ORG, registry)
+    ca = organization_ca(ORG, registry)
 
     async def start_twice():
         first = CAServer(ca, "127.0.0.1", 0, tmp_path / "tls/server.crt", tmp_path / "tls/server.key")
@@ -114,8 +113,7 @@ def test_many_at_once_are_all_answered_and_issued_apart(tmp_path):
 @pytest.fixture(scope="module")
 def signed_client():
     registry = Registry(":memory:")
-    ca = FabricCA.of(ORG, registry)
-    ca.add_registrar(*REGISTRAR)
+    ca = organization_ca(ORG, registry)
     client = Client(ca)
     yield client, client.enrolled(*REGISTRAR), registry
     registry.close()

@@ -15,8 +15,8 @@ from fabric_fl.devnet.policies import (
     SignedData,
     implicit_meta,
     satisfies_principal,
-    valid_identities,
 )
+from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import Identity
 from fabric_fl.fabric.msp import MSPManager
 
@@ -166,9 +166,9 @@ def test_signatures_are_checked_and_each_identity_counted_once():
     same = Identity(one.msp_id, b"a comment\n" + one.identity.certificate_pem)
     wrong = SignedData(b"other data", two.serialize(), two.sign(b"data"))
     stranger = Organization.create("org9", "Org9MSP").node
-    found = valid_identities(
-        [signed(one), signed(one), signed(one, identity=same), wrong, signed(stranger), SignedData(b"", b"\xff", b"")],
-        MSPS,
+    signatures = SignatureCache(MSPS)
+    found = signatures.valid_identities(
+        [signed(one), signed(one), signed(one, identity=same), wrong, signed(stranger), SignedData(b"", b"\xff", b"")]
     )
     assert found == [one.identity]
-    assert valid_identities([wrong, signed(two)], MSPS) == [two.identity]
+    assert signatures.valid_identities([wrong, signed(two)]) == [two.identity]

@@ -24,7 +24,6 @@ from fabric_fl.devnet.ca.errors import (
 from fabric_fl.devnet.ca.registry import REVOKED, Issued, Registered, Registry, authority_key_hex, serial_hex
 from fabric_fl.devnet.ca.request import Request
 from fabric_fl.devnet.ca.token import InvalidToken, verify_token
-from fabric_fl.devnet.identity import Organization
 from fabric_fl.fabric.identity import CERTIFICATE_ERRORS, Identity
 
 VERSION = "1.5.21"
@@ -67,14 +66,6 @@ class FabricCA:
         self._announcing = threading.Lock()
         if not registry.affiliations():
             registry.add_affiliations(_AFFILIATIONS)
-
-    @classmethod
-    def of(cls, organization: Organization, registry: Registry) -> FabricCA:
-        """Returns an organisation's CA, which knows the identities that the organisation was made with."""
-        ca = cls(f"ca-{organization.name}", organization.ca, organization.tls_ca, registry)
-        for member in (organization.node, organization.admin, organization.client):
-            ca.adopt(member.identity)
-        return ca
 
     def add_registrar(self, identity: str, secret: str) -> None:
         """Registers the first registrar, who may do everything; leaves one that is already there as it is."""

@@ -106,8 +106,10 @@ class KVLedger:
 
     def close(self) -> None:
         """Closes the ledger; snapshots must have been closed before."""
-        self._database.set_meta("closed", 1)
-        self._database.close()
+        try:
+            self._database.set_meta("closed", 1)
+        finally:
+            self._database.close()
 
     @property
     def height(self) -> int:

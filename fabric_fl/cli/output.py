@@ -48,7 +48,7 @@ def aligned(rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    if value is None or value == "":
+    if value in (None, "", {}):
         return "-"
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value)) or "-"

@@ -60,7 +60,7 @@ def _sentence(one: RoundProgress) -> str:
         f"round {one.round} for model {one.j}: {one.status}",
         f"selected {', '.join(one.selected)}",
         f"{len(one.submitted)} submitted, {len(one.revealed)} revealed",
-        f"{one.agreeing} of {one.q} agree",
+        f"{one.agreeing} agree, quorum {one.q}",
         *([f"model {one.model[:12]}"] if one.model else []),
         *([_metrics(one)] if one.metrics else []),
     ]

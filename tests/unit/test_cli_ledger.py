@@ -291,7 +291,7 @@ def test_watching_ends_when_the_task_has_ended_and_every_round_is_settled(call, 
     assert [(line["round"], line["status"], line["metrics"]) for line in lines] == [(1, "committed", {"loss": 250_000})]
     sentence = call("round", "watch", "task-1").stdout
     assert sentence.startswith("round 1 for model 1: committed; selected ")
-    assert "3 of 2 agree; model aaaaaaaaaaaa; loss 0.2500" in sentence
+    assert "3 agree, quorum 2; model aaaaaaaaaaaa; loss 0.2500" in sentence
 
 
 def test_watching_misses_nothing_that_happens_while_it_looks(created):

@@ -113,6 +113,10 @@ class ImplicitMetaPolicy:
     sub_policy: str
     sub_policies: tuple[Policy, ...]
 
+    def __post_init__(self) -> None:
+        if self.rule not in _THRESHOLDS:
+            raise InvalidPolicy(f"implicit meta policies know ANY, ALL and MAJORITY, not {self.rule}")
+
     def evaluate(self, identities: Sequence[Identity], msps: MSPManager) -> bool:
         needed = _THRESHOLDS[self.rule](len(self.sub_policies))
         return sum(policy.evaluate(identities, msps) for policy in self.sub_policies) >= needed

@@ -1,8 +1,8 @@
 """Membership service providers: which certificates an organisation vouches for, and in which role.
 
 The rules are those of Fabric's X.509 MSP with NodeOUs (``msp/mspimpl*.go``). Time plays no part: a certificate
-that expired stays a valid signer of what it signed, and only a peer's and an orderer's entrances refuse it
-(`MSP.is_expired`). Otherwise a block's validity would depend on when somebody looks at it.
+that expired stays a valid signer of what it signed, and only a peer's and an orderer's entrances refuse it.
+Otherwise a block's validity would depend on when somebody looks at it.
 """
 
 from __future__ import annotations
@@ -158,10 +158,6 @@ class MSP:
         except InvalidIdentity:
             return False
         return role in ("member", identity.role)
-
-    def is_expired(self, identity: Identity, now: datetime.datetime) -> bool:
-        """Tells whether the certificate's end lies before ``now`` (which has a time zone)."""
-        return identity.certificate.not_valid_after_utc < now
 
 
 class MSPManager:

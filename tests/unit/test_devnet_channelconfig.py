@@ -56,7 +56,6 @@ def test_block_0_is_unsigned_and_hashes_as_a_block():
     assert (BLOCK.header.number, BLOCK.header.previous_hash) == (0, b"")
     assert BLOCK.header.data_hash == protoutil.block_data_hash(BLOCK.data)
     assert protoutil.last_config_index(BLOCK) == 0
-    assert protoutil.channel_id_of(BLOCK) == "fl"
     envelope = protoutil.unpack_envelope(BLOCK.data.data[0])
     assert envelope.signature_header.creator == b""
     assert envelope.channel_header.tx_id == protoutil.compute_tx_id(envelope.signature_header.nonce, b"")

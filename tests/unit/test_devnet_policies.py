@@ -113,6 +113,8 @@ def test_an_envelope_that_cannot_be_evaluated_is_refused_at_once():
         SignaturePolicy(policies_pb2.SignaturePolicyEnvelope())
     with pytest.raises(InvalidPolicy, match="only version 0"):
         SignaturePolicy(policies_pb2.SignaturePolicyEnvelope(version=1))
+    with pytest.raises(InvalidPolicy, match="know ANY, ALL and MAJORITY, not 9"):
+        ImplicitMetaPolicy(9, "Admins", ())
     with pytest.raises(InvalidPolicy, match="error unmarshalling"):
         SignaturePolicy.from_bytes(b"\xff")
 

@@ -175,11 +175,7 @@ def test_the_orderer_signs_value_signature_header_and_block_header():
     assert protoutil.last_config_index(block) == 3
 
 
-def test_a_block_names_its_channel_and_an_empty_one_does_not():
-    envelope = protoutil.create_signed_envelope(common_pb2.CONFIG, "fl", Signer(), b"data")
-    assert protoutil.channel_id_of(protoutil.new_block(0, b"", [envelope.SerializeToString()])) == "fl"
-    with pytest.raises(protoutil.MalformedMessage, match="block is empty"):
-        protoutil.channel_id_of(protoutil.new_block(0, b"", []))
+def test_a_block_without_metadata_says_so():
     with pytest.raises(protoutil.MalformedMessage, match="no metadata at index"):
         protoutil.block_metadata(common_pb2.Block(), protoutil.SIGNATURES)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from fabric_protos.common import common_pb2
 
 from fabric_fl.fabric.protoutil.headers import Signer, signature_header
-from fabric_fl.fabric.protoutil.transactions import unpack_envelope
 from fabric_fl.fabric.protoutil.unmarshal import MalformedMessage, unmarshal
 
 SIGNATURES = common_pb2.SIGNATURES
@@ -81,18 +80,6 @@ def last_config_index(block: common_pb2.Block) -> int:
     value = block_metadata(block, SIGNATURES).value
     index: int = unmarshal(common_pb2.OrdererBlockMetadata, value).last_config.index
     return index
-
-
-def channel_id_of(block: common_pb2.Block) -> str:
-    """Returns the channel that the block's first envelope names.
-
-    Raises:
-        MalformedMessage: The block is empty, or its first envelope malformed.
-    """
-    if not block.data.data:
-        raise MalformedMessage("failed to retrieve channel id - block is empty")
-    channel_id: str = unpack_envelope(block.data.data[0]).channel_header.channel_id
-    return channel_id
 
 
 def _der(tag: int, content: bytes) -> bytes:

@@ -1,0 +1,82 @@
+"""Loading TensorFlow Federated, and ending what it leaves behind."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import signal
+import sys
+import warnings
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fabric_fl.learning.errors import LearningUnavailableError
+
+WORKER = "worker_binary"
+
+
+class Libraries(NamedTuple):
+    """The two modules, imported."""
+
+    tf: Any
+    tff: Any
+
+
+@cache
+def libraries() -> Libraries:
+    """Import TensorFlow and TensorFlow Federated, which takes seconds, once.
+
+    Raises:
+        LearningUnavailableError: They do not run on this platform, or are not installed.
+    """
+    require_platform()
+    # Its C++ side writes pages about processors and GPUs to standard error, in the worker process too.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations within libraries of 2023 are not our caller's business
+            import tensorflow as tf
+            import tensorflow_federated as tff
+    except ImportError as error:
+        raise LearningUnavailableError(
+            f"TensorFlow Federated is not installed here ({error}).",
+            remedy="Install it with: uv pip install --overrides overrides.txt 'fabric-fl[tff]'",
+        ) from error
+    atexit.register(end_workers)
+    return Libraries(tf, tff)
+
+
+def require_platform() -> None:
+    """Refuse a platform that TensorFlow Federated has no build for.
+
+    Raises:
+        LearningUnavailableError: In one sentence.
+    """
+    found = (sys.platform, platform.machine(), sys.version_info[:2])
+    if found != ("linux", "x86_64", (3, 11)):
+        version = ".".join(map(str, found[2]))
+        raise LearningUnavailableError(
+            f"TensorFlow Federated runs on Linux x86-64 with Python 3.11 only, and this is {found[0]} {found[1]} "
+            f"with Python {version}."
+        )
+
+
+def end_workers() -> None:
+    """End the `worker_binary` that TFF's executor started: it outlives its parent and holds standard output open."""
+    for pid in _children():
+        with suppress(OSError):  # it may end by itself at the same moment
+            if Path(f"/proc/{pid}/comm").read_text().strip() == WORKER:
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    """Process ids of this process's own children, whichever thread started them."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found

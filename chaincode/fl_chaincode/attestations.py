@@ -90,12 +90,9 @@ def _check_content(state: Writer, round_: Round, attestation: Attestation) -> No
     covered = (*one.included, *one.refused)
     if len(frozenset(covered)) != len(covered):
         raise FLError("FL-ATTESTATION-INCLUDED", "a participant is both included and refused")
-    for participant in covered:
-        if round_.set is None or participant not in round_.set:
-            raise FLError("FL-ATTESTATION-INCLUDED", f"{participant} is not among those who submitted")
     reveals = state.get_many(Reveal, [(one.task, one.round, participant) for participant in covered])
     for participant, reveal in zip(covered, reveals, strict=True):
-        if reveal is None:
+        if reveal is None:  # only those in the round's set can reveal
             raise FLError("FL-ATTESTATION-INCLUDED", f"{participant} has not revealed")
         # an update can be refused unread, for a size that cannot be right
         if participant in one.included and reveal.digest not in one.fetched:

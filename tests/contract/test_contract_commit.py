@@ -191,6 +191,22 @@ def test_stuck_over_different_fetched_lists_fixes_what_a_quorum_can_serve():
     assert (answer["status"], answer["attempt"], answer["missed"]) == ("committed", 2, [ORG3])
 
 
+def test_after_the_commit_a_first_attestation_of_the_committed_attempt_is_still_taken():
+    scenario = of(4, q=3)
+    for one in (ORG1, ORG2):
+        scenario.attest(one, 1, included=[ORG1, ORG2, ORG3])
+    for one in (ORG3, ORG4):
+        scenario.attest(one, 1)
+    commit(scenario)
+    for one in (ORG1, ORG2, ORG3):
+        scenario.attest(one, 1, included=[ORG1, ORG2, ORG3], version=2)
+    late = scenario.claim(ORG4, 1, included=[ORG1, ORG2, ORG3], version=2)
+    commit(scenario, scenario.aggregate(1, [ORG1, ORG2, ORG3]))
+    assert scenario.call(ORG4, "attestations:Submit", TASK, 1, late)["attempt"] == 2
+    again = {**late, "version": 3}
+    scenario.refused("FL-ROUND-FINAL", ORG4, "attestations:Submit", TASK, 1, again)
+
+
 def test_attestations_of_the_first_attempt_do_not_count_in_the_second():
     scenario = of(3, q=3)
     scenario.attest(ORG1, 1, included=[ORG1, ORG2])

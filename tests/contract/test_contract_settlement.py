@@ -229,6 +229,21 @@ def test_the_scores_of_whoever_copied_an_attestation_do_not_count():
     assert (answer["scorers"], answer["scores"]) == ([ORG1, ORG2], {ORG1: 4, ORG2: 4, ORG3: 0})
 
 
+def test_the_scores_of_whoever_summed_rightly_but_attested_another_model_do_not_count():
+    scenario = Scenario()
+    scenario.create(budget=200)
+    scenario.submit_and_reveal(1)
+    scenario.attest(ORG1, 1, scores={ORG2: 4})
+    scenario.attest(ORG2, 1, scores={ORG1: 4})
+    claim = {**scenario.claim(ORG3, 1, wrong="server step"), "proof": scenario.claim(ORG3, 1)["proof"]}
+    claim["score_commitment"] = scenario.claim(ORG3, 1, scores={ORG1: 99})["score_commitment"]
+    scenario.call(ORG3, "attestations:Submit", TASK, 1, claim)
+    scenario.call(ORG1, "rounds:Commit", TASK, 1, scenario.aggregate(1))
+    for who, scores in ((ORG1, {ORG2: 4}), (ORG2, {ORG1: 4}), (ORG3, {ORG1: 99})):
+        scenario.open(who, 1, scores)
+    assert settle(scenario)["scorers"] == [ORG1, ORG2]
+
+
 def test_whoever_did_not_score_does_not_hold_the_settlement():
     scenario = Scenario()
     scenario.create(budget=200)
@@ -270,6 +285,17 @@ def test_a_settlement_does_not_ride_along_while_a_validator_may_still_attest_or_
     scenario.play(2)
     assert scenario.head()["unsettled"] == [1, 2]
     assert scenario.escrow() == 200
+
+
+def test_a_settlement_does_not_ride_along_while_a_validator_has_not_attested():
+    scenario = Scenario()
+    scenario.create(budget=200)
+    scenario.submit_and_reveal(1)
+    for who in (ORG1, ORG2):
+        scenario.attest(who, 1)
+    scenario.call(ORG1, "rounds:Commit", TASK, 1, scenario.aggregate(1))
+    scenario.play(2)
+    assert scenario.head()["unsettled"] == [1, 2]
 
 
 def test_at_the_end_of_the_task_what_nobody_earned_returns_to_the_sponsor():

@@ -12,9 +12,9 @@ from typing import Any, Protocol, Self, TypeVar
 
 from fabric_fl.errors import FabricFLError
 from fabric_fl.gateway.chaincode_events import ChaincodeEvent
-from fabric_fl.gateway.errors import CommitStatusError, GatewayError, SubmitError
+from fabric_fl.gateway.errors import GatewayError
 from fabric_fl.gateway.network import Network
-from fabric_fl.gateway.retry import DISAGREEMENT, Backoff, is_passing, pursue
+from fabric_fl.gateway.retry import DISAGREEMENT, Backoff, PersistentContract, is_passing
 from fabric_fl.task_status import Attested, ScoreBoard, SubmittedUpdate, TaskStatus
 from fl_chaincode import canonical
 from fl_chaincode.codec import Record
@@ -43,7 +43,7 @@ PATIENCE = 60.0  # seconds for which a call is tried again
 
 
 class Contract(Protocol):
-    """What the ledger is reached through: `fabric_fl.gateway.Contract`, or one in memory."""
+    """What the ledger is reached through: a channel's contract, or one in memory."""
 
     def submit(self, name: str, /, *args: str) -> bytes: ...
 
@@ -108,7 +108,7 @@ class FLLedger:
     Args:
         contract: Where calls go.
         events: Opens a stream of the contract's events from now on.
-        patience: Seconds for which a call is tried again.
+        patience: Seconds for which a call is tried again after it first failed.
 
     Every method raises LedgerRefused where the contract refuses, and a GatewayError when patience has ended.
     """
@@ -123,9 +123,8 @@ class FLLedger:
     @classmethod
     def on(cls, network: Network, chaincode_name: str = "fl", *, patience: float = PATIENCE) -> Self:
         """Return the contract on a channel, with its events."""
-        return cls(
-            network.contract(chaincode_name), lambda: network.chaincode_events(chaincode_name), patience=patience
-        )
+        contract = PersistentContract(network.contract(chaincode_name), patience)
+        return cls(contract, lambda: network.chaincode_events(chaincode_name), patience=patience)
 
     def events(self, task: str | None = None) -> TaskEvents:
         """Return what is written from now on, of one task or of all: (function name, {"task", "round"}).
@@ -281,7 +280,7 @@ class FLLedger:
     # How a call is made
 
     def _write(self, kind: type[R], function: str, *args: Any) -> R:
-        return _parsed(kind.from_json, self._submit(function, *map(_argument, args)))
+        return _parsed(kind.from_json, self._submit(function, *args))
 
     def _read(self, kind: type[R], function: str, *args: Any) -> R:
         return _parsed(kind.from_json, self._evaluate(function, *args))
@@ -290,27 +289,21 @@ class FLLedger:
         return _parsed(lambda items: tuple(read(item) for item in items), self._evaluate(function, *args))
 
     def _evaluate(self, function: str, *args: Any) -> bytes:
-        texts = [_argument(arg) for arg in args]
-        return self._persist(lambda _: self._contract.evaluate(function, *texts))
+        return self._persist(self._contract.evaluate, function, *map(_argument, args))
 
-    def _submit(self, function: str, *args: str) -> bytes:
-        def act(backoff: Backoff) -> bytes:
-            try:
-                return self._contract.submit(function, *args)
-            except (SubmitError, CommitStatusError) as error:
-                return pursue(error, backoff)
+    def _submit(self, function: str, *args: Any) -> bytes:
+        return self._persist(self._contract.submit, function, *map(_argument, args))
 
-        return self._persist(act)
-
-    def _persist(self, act: Callable[[Backoff], bytes]) -> bytes:
-        backoff = Backoff(self._patience)
+    def _persist(self, call: Callable[..., bytes], function: str, *args: str) -> bytes:
+        backoff: Backoff | None = None
         while True:
             try:
-                return act(backoff)
+                return call(function, *args)
             except GatewayError as error:
                 refused = _refusal(error)
                 if refused is not None and DISAGREEMENT not in error.message:
                     raise refused from error
+                backoff = backoff or Backoff(self._patience)
                 if not is_passing(error) or not backoff.wait():
                     raise (refused or error) from error
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import grpc
 
 from fabric_fl.gateway.commit import SubmittedTransaction
+from fabric_fl.gateway.contract import Contract
 from fabric_fl.gateway.errors import (
     CommitError,
     CommitStatusError,
@@ -21,8 +22,11 @@ from fabric_fl.gateway.errors import (
     GatewayError,
     SubmitError,
 )
+from fabric_fl.gateway.transaction import Transaction
 
 CONFLICTS = frozenset({"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"})
+# A commit takes a second or two; after so many an orderer may have lost the transaction.
+ASK_AGAIN = 5.0  # seconds
 _UNREACHED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 # The gateway reports a peer's troubles as text only. These pass by themselves: a chaincode process that restarts,
 # a peer that lags behind or is being replaced, a network that is still finding its members.
@@ -76,40 +80,56 @@ class Backoff:
         return True
 
 
-def pursue(error: SubmitError | CommitStatusError, backoff: Backoff) -> bytes:
-    """Find out what became of a transaction that was perhaps sent; return its result if it was committed.
+class PersistentContract:
+    """A contract whose transactions are pursued until their fate is known.
+
+    Args:
+        contract: Where calls go.
+        patience: Seconds for which a transaction is pursued after it was endorsed.
+    """
+
+    def __init__(self, contract: Contract, patience: float) -> None:
+        self._contract = contract
+        self._patience = patience
+
+    def evaluate(self, name: str, /, *args: str) -> bytes:
+        return self._contract.evaluate(name, *args)
+
+    def submit(self, name: str, /, *args: str) -> bytes:
+        """Have the function executed once, ordered and committed, and return its result.
+
+        Raises:
+            EndorseError: Nothing was sent.
+            SubmitError: The orderer refused it, or could not be reached within the patience.
+            CommitStatusError: Its fate is still unknown when patience ends.
+            CommitError: In the ledger, as invalid.
+        """
+        return pursue(self._contract.new_proposal(name, *args).endorse(), Backoff(self._patience))
+
+
+def pursue(transaction: Transaction, backoff: Backoff) -> bytes:
+    """Submit a transaction until its fate is known; return its result if it was committed.
 
     Raises:
-        CommitError: It is in the ledger as invalid.
         SubmitError: The orderer refused it, or could not be reached within the patience.
-        CommitStatusError: Its fate is still unknown.
+        CommitStatusError: Its fate is still unknown when patience ends.
+        CommitError: It is in the ledger as invalid.
     """
+    submitted: SubmittedTransaction | None = None
     while True:
-        if error.grpc_code not in _UNREACHED or not backoff.wait():
-            raise error
         try:
-            submitted = _again(error)
-            status = submitted.status()
-        except (SubmitError, CommitStatusError) as again:
-            error = again
+            submitted = submitted or transaction.submit()
+            status = submitted.status(timeout=ASK_AGAIN)
+        except (SubmitError, CommitStatusError) as error:
+            if error.grpc_code not in _UNREACHED or not backoff.wait():
+                raise
+            if error.grpc_code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                # An orderer that died may have lost it. Of two copies with one id, only the first can be valid.
+                submitted = None
             continue
         if not status.successful:
             raise CommitError(status)
-        return submitted.result
-
-
-def _again(error: SubmitError | CommitStatusError) -> SubmittedTransaction:
-    if isinstance(error, SubmitError):
-        if error.transaction is None:
-            raise error
-        return error.transaction.submit()
-    submitted = error.commit
-    if not isinstance(submitted, SubmittedTransaction):
-        raise error
-    if error.grpc_code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        # An orderer that died may have lost it. Of two copies with one id, only the first can be valid.
-        return submitted.transaction.submit()
-    return submitted
+        return transaction.result
 
 
 def is_passing(error: GatewayError) -> bool:

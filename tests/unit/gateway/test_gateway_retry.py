@@ -13,7 +13,7 @@ from fabric_fl.gateway.errors import (
     EvaluateError,
     SubmitError,
 )
-from fabric_fl.gateway.retry import Backoff, is_passing, pursue
+from fabric_fl.gateway.retry import Backoff, PersistentContract, is_passing, pursue
 
 LOST = Failure(grpc.StatusCode.UNAVAILABLE, "connection lost")
 LATE = Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
@@ -37,59 +37,66 @@ def patient(clock=None, patience=60.0):
     return Backoff(patience, clock=clock, sleep=clock.sleep)
 
 
-def fail(contract):
-    with pytest.raises((SubmitError, CommitStatusError)) as caught:
-        contract.submit("Put", "k", "v")
-    return caught.value
+@pytest.fixture
+def transaction(contract):
+    return contract.new_proposal("Put", "k", "v").endorse()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not sent", "sent"])
-def test_a_lost_submission_is_submitted_again_with_the_same_bytes(contract, server, after):
+def test_a_lost_submission_is_submitted_again_with_the_same_bytes(transaction, server, after):
     server.script["Submit"].extend([Failure(grpc.StatusCode.UNAVAILABLE, "lost", after=after), LOST])
-    assert pursue(fail(contract), patient()) == b"result of Put k v"
-    assert len(server.requests["Endorse"]) == 1
+    assert pursue(transaction, patient()) == b"result of Put k v"
     assert len({request.SerializeToString() for request in server.requests["Submit"]}) == 1
+    assert len(server.requests["Submit"]) == 3
     assert len(server.transactions) == 1
 
 
-def test_a_lost_commit_status_is_asked_for_again_without_submitting(contract, server):
+def test_a_lost_commit_status_is_asked_for_again_without_submitting(transaction, server):
     server.script["CommitStatus"].extend([LOST, LOST])
-    assert pursue(fail(contract), patient()) == b"result of Put k v"
+    assert pursue(transaction, patient()) == b"result of Put k v"
     assert len(server.requests["Submit"]) == 1
     assert len(server.requests["CommitStatus"]) == 3
 
 
-def test_a_transaction_that_an_orderer_may_have_lost_is_submitted_again_with_the_same_bytes(contract, server):
+def test_a_transaction_that_an_orderer_may_have_lost_is_submitted_again_with_the_same_bytes(transaction, server):
     server.script["CommitStatus"].append(LATE)
-    assert pursue(fail(contract), patient()) == b"result of Put k v"
+    assert pursue(transaction, patient()) == b"result of Put k v"
     first, second = server.requests["Submit"]
     assert first == second
     assert len(server.transactions) == 1
 
 
-def test_a_transaction_found_invalid_is_reported_as_such(contract, server):
+def test_a_transaction_found_invalid_is_reported_as_such(transaction, server):
     server.script["Submit"].append(Failure(grpc.StatusCode.UNAVAILABLE, "lost", after=True))
-    error = fail(contract)
-    server.codes[error.transaction_id] = 12
+    server.codes[transaction.transaction_id] = 12
     with pytest.raises(CommitError) as caught:
-        pursue(error, patient())
+        pursue(transaction, patient())
     assert caught.value.status.name == "PHANTOM_READ_CONFLICT"
 
 
-def test_what_the_orderer_refused_is_not_sent_again(contract, server):
+def test_what_the_orderer_refused_is_not_sent_again(transaction, server):
     server.script["Submit"].append(Failure(grpc.StatusCode.ABORTED, "status=FORBIDDEN"))
     with pytest.raises(SubmitError, match="FORBIDDEN"):
-        pursue(fail(contract), patient())
+        pursue(transaction, patient())
     assert len(server.requests["Submit"]) == 1
 
 
-def test_an_unknown_fate_stays_an_error_with_the_commit_to_ask_later(contract, server):
+def test_an_unknown_fate_stays_an_error_with_the_commit_to_ask_later(transaction, server):
     server.script["CommitStatus"].extend([LOST] * 100)
     clock = Clock()
     with pytest.raises(CommitStatusError) as caught:
-        pursue(fail(contract), patient(clock, patience=10))
-    assert caught.value.commit is not None
+        pursue(transaction, patient(clock, patience=10))
+    assert caught.value.commit.transaction_id == transaction.transaction_id
     assert 5 <= clock.now <= 10
+
+
+def test_a_persistent_contract_executes_each_call_once(contract, server):
+    server.script["Submit"].append(LOST)
+    server.script["CommitStatus"].append(LOST)
+    persistent = PersistentContract(contract, patience=5)
+    assert persistent.submit("Put", "k", "v") == b"result of Put k v"
+    assert persistent.evaluate("Get", "k") == b"result of Get k"
+    assert len(server.requests["Endorse"]) == 1
 
 
 def test_waits_grow_to_a_limit_are_never_equal_and_end_with_patience():

@@ -200,10 +200,7 @@ class LifecycleSCC:
                 f"could not fetch approved chaincode definition (name: '{argument.name}', sequence: '{sequence}') "
                 f"on channel '{params.channel_id}'"
             )
-        # What approvals hold has the fields of a definition, but for the sequence in its name.
-        entries = dict(state_entries(NAMESPACES, "", "ChaincodeDefinition", {"Sequence": sequence, **fields}))
-        definition = read_definition(entries.get, "")
-        assert definition is not None
+        definition = ChaincodeDefinition.of_parameters(argument.name, sequence, fields)
         result = lifecycle_pb2.QueryApprovedChaincodeDefinitionResult(**_answer(definition))
         package_id = read_source(get_private, argument.name, sequence)
         if package_id:

@@ -154,6 +154,26 @@ class ChaincodeDefinition:
             "Collections": self.collections,
         }
 
+    @classmethod
+    def of_parameters(cls, name: str, sequence: int, fields: Mapping[str, Any]) -> ChaincodeDefinition:
+        """Returns the definition whose `parameters` these are.
+
+        Raises:
+            MalformedMessage: They cannot be read.
+        """
+        endorsement = unmarshal(chaincode_definition_pb2.ChaincodeEndorsementInfo, fields["EndorsementInfo"])
+        validation = unmarshal(chaincode_definition_pb2.ChaincodeValidationInfo, fields["ValidationInfo"])
+        return cls(
+            name=name,
+            version=endorsement.version,
+            sequence=sequence,
+            validation_parameter=validation.validation_parameter,
+            init_required=endorsement.init_required,
+            endorsement_plugin=endorsement.endorsement_plugin,
+            validation_plugin=validation.validation_plugin,
+            collections=fields["Collections"],
+        )
+
     def public_writes(self, get_state: GetState | None = None) -> list[tuple[str, bytes]]:
         """Returns the keys and values that define it, those left out that the state already has."""
         fields = {"Sequence": self.sequence, **self.parameters()}
@@ -173,18 +193,7 @@ def read_definition(get_state: GetState, name: str) -> ChaincodeDefinition | Non
     fields = read_fields(get_state, NAMESPACES, name, DEFINITION_TYPE)
     if fields is None:
         return None
-    endorsement = unmarshal(chaincode_definition_pb2.ChaincodeEndorsementInfo, fields["EndorsementInfo"])
-    validation = unmarshal(chaincode_definition_pb2.ChaincodeValidationInfo, fields["ValidationInfo"])
-    return ChaincodeDefinition(
-        name=name,
-        version=endorsement.version,
-        sequence=fields["Sequence"],
-        validation_parameter=validation.validation_parameter,
-        init_required=endorsement.init_required,
-        endorsement_plugin=endorsement.endorsement_plugin,
-        validation_plugin=validation.validation_plugin,
-        collections=fields["Collections"],
-    )
+    return ChaincodeDefinition.of_parameters(name, fields["Sequence"], fields)
 
 
 def reader(snapshot: Snapshot) -> GetState:

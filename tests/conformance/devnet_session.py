@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -11,7 +12,12 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from fabric_network import ANY, CHANNEL, MAJORITY
+
+from fabric_fl.devnet.ca.authority import certificate_pem, subject_name
+from fabric_fl.devnet.identity import Organization
+from fabric_fl.fabric.identity import Identity, SigningIdentity
 
 ORGANISATIONS = 3
 CONTRACT = Path(__file__).with_name("kv_contract.py")
@@ -29,7 +35,22 @@ def devnet(home, **changes):
         command = [sys.executable, "-m", "fabric_fl.devnet", config, "--ready-file", ready]
         with process(command, home / "devnet.log") as running:
             wait(running, ready.exists, home / "devnet.log")
+            own = Organization.load(home / "state" / "organizations" / "org1")
+            write_expired(own, home / "network" / "org1")
             yield home / "network"
+
+
+def write_expired(organisation, folder):
+    """Write an MSP directory with a client's certificate that ended a minute ago."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = organisation.ca.issue(
+        key.public_key(),
+        subject_name("late", ("client",)),
+        not_after=now - datetime.timedelta(minutes=1),
+    )
+    identity = Identity(organisation.msp_id, certificate_pem(certificate))
+    organisation.write_msp(folder / "expired" / "msp", SigningIdentity(identity, key))
 
 
 def configuration(home, addresses):

@@ -39,6 +39,7 @@ Every error carries a stable `code`, and a `remedy` that says what to do about i
     │   ├── NotReadyError                it does not get ready in time
     │   └── PortTakenError               somebody else listens there
     ├── NotFiniteError                   an update holds NaN or infinity
+    ├── NotNamedError                    the task names this organisation neither as trainer nor as validator
     ├── NotSignedError                   no signature was given and nobody can make one
     ├── ProfileError                     an organisation's folder or profile
     ├── TaskFileError                    a line of a task's file

@@ -17,10 +17,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fabric_fl.aggregation import UpdateBlob, write
+from fabric_fl.aggregation.files import sync_directory
 from fabric_fl.errors import FabricFLError
 
 __all__ = ["Journal", "JournalError", "ScoreEntry", "UpdateEntry"]
@@ -28,6 +32,9 @@ __all__ = ["Journal", "JournalError", "ScoreEntry", "UpdateEntry"]
 
 class JournalError(FabricFLError):
     """The private folder cannot be read or written."""
+
+    code = "FL-JOURNAL"
+    remedy = "Free space, or see that this process may write there; then run again, it goes on where it stopped."
 
 
 @dataclass(frozen=True)
@@ -75,18 +82,12 @@ class Journal:
 
     def __init__(self, folder: Path, task: str) -> None:
         self._folder = folder / task
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise JournalError(f"the private folder {self._folder} cannot be created: {error.strerror}") from error
+        _create(self._folder)
 
     def folder(self, round_number: int) -> Path:
         """Returns the folder of one round, created when it is missing."""
         path = self._folder / f"{round_number:08d}"
-        try:
-            path.mkdir(exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise JournalError(f"the private folder {path} cannot be created: {error.strerror}") from error
+        _create(path)
         return path
 
     def update_path(self, round_number: int) -> Path:
@@ -97,13 +98,17 @@ class Journal:
         fields = _read(self.folder(round_number) / "update.json")
         return None if fields is None else UpdateEntry(**fields)
 
-    def record_update(self, round_number: int, entry: UpdateEntry) -> None:
-        """Records an update whose blob was written to `update_path`; both are on the disk when this returns.
+    def record_update(self, round_number: int, base: str, blob: UpdateBlob) -> UpdateEntry:
+        """Records an update with a new nonce; blob and nonce are on the disk when this returns.
 
         The JSON file is written last, so its presence says that the blob is complete.
         """
-        _sync(self.update_path(round_number))
-        _write(self.folder(round_number) / "update.json", asdict(entry))
+        path = self.update_path(round_number)
+        with _writing(path):
+            file = write(blob, path)
+        entry = UpdateEntry(base, file.digest, file.size, blob.header.num_examples, new_nonce())
+        _write(path.with_name("update.json"), asdict(entry))
+        return entry
 
     def scores(self, round_number: int, attempt: int) -> ScoreEntry | None:
         """Returns the scores that were committed to in this attempt, or None."""
@@ -126,31 +131,41 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}") from error
-    fields = json.loads(text)
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
     if not isinstance(fields, dict):
-        raise JournalError(f"{path} does not hold a JSON object; restore it from a backup or remove the round's folder")
+        remedy = "Restore it from a backup, or remove the round's folder: the others go on without what it held."
+        raise JournalError(f"{path} does not hold a JSON object", remedy=remedy)
     return fields
 
 
 def _write(path: Path, fields: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all: a new file, synced, renamed, the folder synced."""
     temporary = path.with_suffix(".tmp")
-    try:
+    with _writing(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(fields, file, sort_keys=True)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise JournalError(f"{path} cannot be written: {error.strerror}; free space, then start again") from error
+        sync_directory(path.parent)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _create(folder: Path) -> None:
+    """Creates a folder, readable by its owner alone, that survives a power cut as the files in it do."""
+    if folder.is_dir():
+        return
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync_directory(folder.parent)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
+        yield
+    except OSError as error:
+        raise JournalError(f"{path} cannot be written: {error.strerror}") from error

@@ -35,12 +35,19 @@ from fabric_fl.trainer import TrainerRole
 from fabric_fl.validator import ValidatorRole
 from fl_chaincode.records import RUNNING, Task
 
-__all__ = ["CommittedModel", "Participant"]
+__all__ = ["CommittedModel", "NotNamedError", "Participant"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 1.0  # events wake the loop; it looks by itself this often, for patience and for lost streams
 _REFUSALS = 5  # the same refusal so often in a row is no race that reading again resolves
+
+
+class NotNamedError(FabricFLError):
+    """A task that this organisation has no part in."""
+
+    code = "FL-TASK-NOT-NAMED"
+    remedy = "Ask the task's sponsor, or fetch its models without taking part: `fabric-fl models fetch`."
 
 
 @dataclass(frozen=True)
@@ -147,10 +154,12 @@ class Participant:
         Raises:
             LedgerRefused: the task does not exist, this organisation is not registered, or another refusal that
                 reading again does not resolve.
+            NotNamedError: the task names this organisation neither as trainer nor as validator.
             FabricFLError: the data does not fit, training diverged, the store is full: nothing is lost; mend it and
                 run again.
         """
         part = self._participation(task)
+        self._require_part(part.task)
         settler = SettlerRole(part)
         validator = ValidatorRole(part, self._worker, settler.openings)
         trainer = TrainerRole(part)
@@ -201,6 +210,12 @@ class Participant:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _require_part(self, task: Task) -> None:
+        """Refuses at once whom nobody waits for: it would wait until the task has ended."""
+        self.ledger.participant(self.msp_id)
+        if self.msp_id not in (*task.trainers, *task.validators):
+            raise NotNamedError(f"the task {task.id} names {self.msp_id} neither as trainer nor as validator")
 
     def _participation(self, task: str) -> Participation:
         return Participation(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fabric_fl.aggregation import write
-from fabric_fl.journal import UpdateEntry, new_nonce
+from fabric_fl.journal import UpdateEntry
 from fabric_fl.learning import make_update, training_seed
 from fabric_fl.participation import Participation
 from fabric_fl.task_status import TaskStatus
@@ -51,9 +50,7 @@ class TrainerRole:
             f=quantisation.f,
             bound=quantisation.bound,
         )
-        file = write(blob, part.journal.update_path(round_.number))
-        entry = UpdateEntry(round_.base, file.digest, file.size, trained.num_examples, new_nonce())
-        part.journal.record_update(round_.number, entry)
+        entry = part.journal.record_update(round_.number, round_.base, blob)
         part.done("journaled", round_.number)
         return entry
 

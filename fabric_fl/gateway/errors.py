@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from fabric_fl.gateway.transaction import Transaction
 
 
+# What peers and orderers say of a certificate, all of them alike, and of a signature that is not its own.
+_ABOUT_THE_CALLER = {
+    "client identity expired": (
+        "FL-IDENTITY-EXPIRED",
+        "Enrol the identity again (`fabric-fl enroll`), put the new MSP folder in the old one's place and start again: "
+        "nothing is lost.",
+    ),
+    "access denied: channel [": (
+        "FL-IDENTITY-REFUSED",
+        "Use a client certificate that the organisation's own CA issued, under the organisation's own MSP id, and "
+        "that is not revoked.",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class ErrorDetail:
     """What one peer or orderer said."""
@@ -62,6 +77,14 @@ class GatewayError(FabricFLError):
         self.transaction_id = transaction_id
         self.grpc_code = grpc_code
         self.details = details
+        for text, (code, remedy) in _ABOUT_THE_CALLER.items():
+            if text in self.message:
+                self.code, self.remedy = code, remedy
+
+    @property
+    def refuses_caller(self) -> bool:
+        """Whether the caller's certificate was refused: another attempt with it would fail in the same way."""
+        return self.code.startswith("FL-IDENTITY-")
 
 
 class EvaluateError(GatewayError):

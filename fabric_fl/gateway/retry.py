@@ -136,7 +136,7 @@ def is_passing(error: GatewayError) -> bool:
     """Tell whether the call certainly changed nothing and may succeed when made again."""
     if isinstance(error, CommitError):
         return error.status.name in CONFLICTS
-    if not isinstance(error, EndorseError | EvaluateError):
+    if not isinstance(error, EndorseError | EvaluateError) or error.refuses_caller:
         return False
     if error.grpc_code in _UNREACHED:
         return True

@@ -252,6 +252,18 @@ def test_nobody_is_blamed_when_fewer_than_q_lists_could_fix_nothing():
     assert (answer["status"], answer["missed"]) == ("aborted", [])
 
 
+def test_aborting_after_the_set_was_fixed_moves_those_who_are_not_in_it():
+    scenario = of(3, q=3)
+    scenario.attest(ORG1, 1, included=[ORG1, ORG2])
+    scenario.attest(ORG2, 1, included=[ORG1, ORG2])
+    scenario.attest(ORG3, 1)
+    commit(scenario)
+    scenario.vote("abort", 1, 2, ORG1, ORG2, ORG3)
+    answer = scenario.call(ORG1, "rounds:Abort", TASK, 1)
+    assert (answer["attempt"], answer["missed"]) == (2, [ORG3])
+    assert scenario.round(2)["selected"][-1] == ORG3
+
+
 def test_fixing_fewer_than_min_updates_aborts_and_moves_the_unfetched():
     scenario = of(3, q=3, min_updates=2)
     scenario.attest(ORG1, 1, included=[ORG1, ORG2])

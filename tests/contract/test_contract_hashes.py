@@ -25,10 +25,8 @@ def test_an_update_is_committed_to_with_all_that_identifies_it():
 
 
 def test_a_result_is_the_hash_of_its_canonical_json_whatever_the_order_of_the_included():
-    value = (
-        '{"attempt":1,"base":"%s","included":["Org1MSP","Org2MSP"],"model":"m","refused":{"Org3MSP":"FL-NAN"},'
-        '"round":3,"state":"s","task":"t1"}'
-    ) % BASE
+    value = '{"attempt":1,"base":"' + BASE + '","included":["Org1MSP","Org2MSP"],"model":"m",'
+    value += '"refused":{"Org3MSP":"FL-NAN"},"round":3,"state":"s","task":"t1"}'
     assert json.loads(value)["refused"] == {"Org3MSP": "FL-NAN"}
     expected = by_hand("fl/result/v1", value)
     for included in ([ORG1, ORG2], [ORG2, ORG1]):

@@ -12,8 +12,7 @@ from fabric_fl import aggregation, gateway
 from fabric_fl.cli import main
 from fabric_fl.coordinator import watch
 from fabric_fl.ledger import FLLedger
-from fabric_fl.memory_ledger import MemoryContract, MemoryLedger
-from fl_chaincode.caller import ROLES, ROLES_ATTRIBUTE, Caller
+from fabric_fl.memory_ledger import MemoryLedger
 from fl_chaincode.hashes import aggregate_digest, proof, result_digest, score_commitment, update_commitment
 
 ORGANISATIONS = ("Org1MSP", "Org2MSP", "Org3MSP")
@@ -39,23 +38,15 @@ horizon_rounds: 10
 """
 
 
-class Network:
-    """A gateway's network whose contract is the one in memory."""
+class Gateway:
+    """A connection to the ledger in memory."""
 
     def __init__(self, chain: MemoryLedger, msp_id: str) -> None:
-        self._chain = chain
-        self._caller = Caller(msp_id, common_name="user", attributes={ROLES_ATTRIBUTE: ",".join(ROLES)})
+        self._ledger = chain.client(msp_id)
 
-    def network(self, channel: str):
+    def network(self, channel: str) -> FLLedger:
         assert channel == "fl"
-        return self
-
-    def contract(self, chaincode: str) -> MemoryContract:
-        assert chaincode == "fl"
-        return MemoryContract(self._chain, self._caller)
-
-    def chaincode_events(self, chaincode: str):
-        return self._chain.events()
+        return self._ledger
 
 
 @pytest.fixture
@@ -86,9 +77,10 @@ def call(chain, tmp_path, monkeypatch):
 
     @contextlib.contextmanager
     def connect(profile):
-        yield Network(chain, profile.msp_id)
+        yield Gateway(chain, profile.msp_id)
 
     monkeypatch.setattr(gateway, "connect", connect)
+    monkeypatch.setattr(FLLedger, "on", lambda ledger, chaincode, **_: {"fl": ledger}[chaincode])
 
     def run(*arguments: object, organisation: int = 1):
         profile = str(tmp_path / f"org{organisation}")

@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import fabric_fl
+
 ROOT = Path(__file__).parents[2]
 OURS = ("fabric_fl", "chaincode", "network", "examples", "demo", "bench", "docs", "tests")
 
@@ -28,7 +30,7 @@ def test_the_shipped_overrides_are_those_that_the_lock_file_was_made_with():
 def test_both_distributions_have_one_version_and_the_sdk_asks_for_just_that_chaincode():
     sdk, chaincode = project()["project"], project("chaincode/pyproject.toml")["project"]
 
-    assert sdk["version"] == chaincode["version"]
+    assert sdk["version"] == chaincode["version"] == fabric_fl.__version__
     assert f"{chaincode['name']}=={chaincode['version']}" in sdk["dependencies"]
 
 

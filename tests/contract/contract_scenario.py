@@ -258,3 +258,21 @@ class Scenario:
 
     def open(self, who: str, number: int, scores: Mapping[str, int], task: str = TASK) -> dict[str, Any]:
         return self.call(who, "scores:Open", task, number, self.score_opening(who, number, scores, task))
+
+
+def scored(opened: dict[str, dict[str, int]], budget: int = 300, rounds: int = 3, **changes: Any) -> Scenario:
+    """A committed round of which every organisation has opened its own scores."""
+    scenario = Scenario(len(opened))
+    everybody = list(scenario.organisations)
+    scenario.create(
+        budget=budget,
+        rounds=rounds,
+        **{"trainers": everybody, "validators": everybody, "k": len(opened), "q": len(opened) // 2 + 1, **changes},
+    )
+    scenario.submit_and_reveal(1)
+    for who, scores in opened.items():
+        scenario.attest(who, 1, scores=scores)
+    scenario.call(ORG1, "rounds:Commit", TASK, 1, scenario.aggregate(1))
+    for who, scores in opened.items():
+        scenario.open(who, 1, scores)
+    return scenario

@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "demo", help="where report.json and the plot go")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow looks for graphics cards and reports each that is missing
     console = Console(stderr=False)
     try:
         with contextlib.ExitStack() as resources:
@@ -116,7 +117,7 @@ def hospitals(folders: dict[str, Path], home: Path) -> Iterator[dict[str, subpro
                 processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "demo.hospital", str(folder), name],
                     cwd=ROOT,
-                    env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "ignore"},
+                    env=os.environ | {"PYTHONWARNINGS": "ignore"},
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,

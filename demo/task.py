@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ BUDGET = 1_000_000  # smallest units of the consortium's token
 
 def publish(folder: Path, store: BlobStore, participants: Sequence[str]) -> dict[str, Any]:
     """Publishes the initial model in the coordinator's store and returns the task's specification."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     from fabric_fl.learning import describe_keras_model
@@ -42,9 +40,9 @@ def publish(folder: Path, store: BlobStore, participants: Sequence[str]) -> dict
         "k": 2,
         "min_updates": 2,
         "rounds": ROUNDS,
-        "patience_s": 30,
+        "patience_s": 120,
         "model": described.to_spec(file),
-        "training": {"optimizer": "sgd", "learning_rate": "0.1", "epochs": 2, "batch_size": 16},
+        "training": {"optimizer": "sgd", "learning_rate": "0.1", "epochs": 5, "batch_size": 8},
         "server": {"step": "fedavg", "learning_rate": "1"},
         "quantisation": {"f": 24, "bound": 2**30},
         "max_examples": 1000,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fabric_fl.aggregation import BlobFile, ModelBlob, read_model, state_size
-from fabric_fl.blobs import BlobReader
+from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
 from fl_chaincode.records import Task
+
+_GRACE_S = 10.0  # models are published after their commit: who is quicker than all attesters waits for them
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class CommittedModels:
             return self._fetch(spec.initial, spec.size, [self._task.sponsor])
         record = self._ledger.model(self._task.id, number)
         # every model of a task has the initial one's layout, and so its size
-        return self._fetch(record.digest, spec.size, record.attested_by)
+        return self._fetch_committed(record.digest, spec.size, record.attested_by)
 
     def files(self, number: int) -> ModelFiles:
         """Fetches the number-th model with its server state.
@@ -75,7 +79,17 @@ class CommittedModels:
             return ModelFiles(number, model, None)
         layout = read_model(model.path, model.digest, model.size).layout
         size = state_size(layout, self._task.server.to_json())
-        return ModelFiles(number, model, self._fetch(record.state, size, record.attested_by))
+        return ModelFiles(number, model, self._fetch_committed(record.state, size, record.attested_by))
+
+    def _fetch_committed(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:
+        deadline = time.monotonic() + _GRACE_S
+        while True:
+            try:
+                return self._fetch(digest, size, authors)
+            except BlobUnavailableError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_S)
 
     def _fetch(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:
         return BlobFile(self._reader.fetch(digest, size, self.sources(authors)), digest, size)

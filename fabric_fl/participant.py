@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from fabric_fl.aggregation import AggregationWorker, ModelBlob, read_model
-from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.errors import FabricFLError
 from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.gateway import GatewayError, connect
@@ -28,7 +28,7 @@ from fabric_fl.gateway.retry import is_passing
 from fabric_fl.journal import Journal
 from fabric_fl.learning import Trainer, TrainingTask
 from fabric_fl.ledger import FLLedger, LedgerRefused
-from fabric_fl.participation import Observer, Participation
+from fabric_fl.participation import Observer, Participation, Patience
 from fabric_fl.settler import SettlerRole
 from fabric_fl.task_status import TaskStatus
 from fabric_fl.trainer import TrainerRole
@@ -164,6 +164,7 @@ class Participant:
         validator = ValidatorRole(part, self._worker, settler.openings)
         trainer = TrainerRole(part)
         refusals = _Refusals()
+        unavailable = Patience(part.task.patience_s)
         with _Wakeups(self.ledger, task) as wakeups:
             while stop is None or not stop.is_set():
                 try:
@@ -179,8 +180,14 @@ class Participant:
                         raise
                     logger.warning("%s waits for the ledger: %s", self.msp_id, error)
                     acted = []
+                except BlobUnavailableError as error:  # a store that restarts, or an organisation that is still away
+                    if unavailable.over():
+                        raise
+                    logger.warning("%s waits for a model: %s", self.msp_id, error)
+                    acted = []
                 else:
                     refusals.clear()
+                    unavailable.forget()
                 if not any(acted):
                     wakeups.wait(_POLL_S)
         return self.latest(task)

@@ -149,7 +149,9 @@ class DevnetConfig:
         schema = fields.take("schema", int)
         _require(schema == SCHEMA, f"schema: this devnet reads version {SCHEMA}, not {schema}")
         organizations = tuple(
-            OrganizationConfig(**each.all(name=str, msp_id=str, host=str, peer_port=int, ca_port=int))
+            OrganizationConfig(
+                each.take("name", str), each.take("msp_id", str), **each.all(host=str, peer_port=int, ca_port=int)
+            )
             for each in fields.objects("organisations")
         )
         state = fields.take("state", (str, type(None)), None)

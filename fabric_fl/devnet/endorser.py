@@ -160,13 +160,8 @@ class Endorser:
             proposal = unpack_proposal(signed.proposal_bytes)
         except MalformedMessage as error:
             raise ProposalRefused(str(error)) from error
-        try:
-            creator = Identity.deserialize(proposal.creator)
-        except InvalidIdentity:
-            pass  # not expired at any rate; the validation below says what it is
-        else:
-            if creator.certificate.not_valid_after_utc < datetime.datetime.now(datetime.UTC):
-                raise ProposalRefused("proposal client identity expired", filtered=True)
+        if _has_expired(proposal.creator):
+            raise ProposalRefused("proposal client identity expired", filtered=True)
         if not proposal.chaincode:
             raise ProposalRefused("ChaincodeHeaderExtension.ChaincodeId.Name is empty")
         return proposal
@@ -278,6 +273,14 @@ class EndorserService(peer_pb2_grpc.EndorserServicer):  # type: ignore[misc]
         except ProposalRefused as error:
             await context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return response
+
+
+def _has_expired(creator: bytes) -> bool:
+    try:
+        end = Identity.deserialize(creator).certificate.not_valid_after_utc
+    except ValueError:
+        return False  # the validation says what it is
+    return end < datetime.datetime.now(datetime.UTC)
 
 
 def _failure(message: str) -> proposal_response_pb2.ProposalResponse:

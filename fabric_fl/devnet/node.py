@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -38,6 +39,7 @@ from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.devnet.storage import Storage
 from fabric_fl.devnet.transport import SERVER_OPTIONS
 from fabric_fl.devnet.txvalidator import TxValidator
+from fabric_fl.devnet.unmarshalling import UnmarshallingInterceptor
 
 _log = logging.getLogger(__name__)
 
@@ -172,8 +174,10 @@ class Devnet:
     ) -> tuple[grpc.aio.Server, str]:
         """Takes a port; nothing is served yet, because the genesis block must know all ports before."""
         wanted = port or storage.ports.get(name, 0)
-        server = grpc.aio.server(options=SERVER_OPTIONS)
+        server = grpc.aio.server(interceptors=[UnmarshallingInterceptor()], options=SERVER_OPTIONS)
         self._stack.push_async_callback(server.stop, None)
+        if wanted:
+            _check_free(_interface(host), wanted, host, name)
         tls = organization.tls
         credentials = grpc.ssl_server_credentials([(tls.private_key_pem, tls.certificate_pem)])
         try:
@@ -292,6 +296,17 @@ class Devnet:
         self._stack.push_async_callback(server.stop)
         self._ports[f"ca.{name}"] = server.port
         return f"{node.config.host}:{server.port}"
+
+
+def _check_free(interface: str, port: int, host: str, name: str) -> None:
+    """Tries the port before gRPC does, which would fill the log with its own view of the matter."""
+    with socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((interface, port))
+            probe.listen(1)
+        except OSError as error:
+            raise _port_taken(port, host, name) from error
 
 
 def _port_taken(port: int, host: str, name: str) -> PortTaken:

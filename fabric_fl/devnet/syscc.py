@@ -20,6 +20,8 @@ from fabric_fl.fabric.protoutil import unpack_proposal
 Response: TypeAlias = proposal_response_pb2.Response
 
 _JOIN = "devnet's peers have joined their one channel, and join no other: run Hyperledger Fabric for more channels"
+_NEWEST = 2**64 - 1
+"""The block number that Fabric reads as "the newest"."""
 _NUMBER = re.compile(r"[0-9]+")
 
 
@@ -91,12 +93,17 @@ class QSCC:
         return self._block_by_number(text)
 
     def _block_by_number(self, text: str) -> Response:
-        if _NUMBER.fullmatch(text) is None or int(text) >= 2**64:
-            reason = "value out of range" if _NUMBER.fullmatch(text) else "invalid syntax"
-            return error(f'Failed to parse block number with error strconv.ParseUint: parsing "{text}": {reason}')
-        number = int(text)
-        # Fabric reads the largest number as "the newest".
-        data = self._ledger.block_bytes(self._ledger.height - 1 if number == 2**64 - 1 else number)
+        if _NUMBER.fullmatch(text) is None:
+            return error(f'Failed to parse block number with error strconv.ParseUint: parsing "{text}": invalid syntax')
+        digits = text.lstrip("0")[:21] or "0"  # more digits than any block number has
+        number, height = int(digits), self._ledger.height
+        if number > _NEWEST:
+            return error(
+                f'Failed to parse block number with error strconv.ParseUint: parsing "{text}": value out of range'
+            )
+        if number == _NEWEST:
+            number = height - 1
+        data = self._ledger.block_bytes(number) if number < height else None
         if data is None:
             return error(f"Failed to get block number {number}, error no such block number [{number}] in index")
         return success(data)

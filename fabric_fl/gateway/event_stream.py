@@ -93,6 +93,8 @@ class EventStream(Generic[T]):
     def _open(self) -> None:
         with self._lock:
             if not self._closed.is_set():
+                if self._stream is not None:
+                    self._stream.cancel()  # a peer may say that it goes and leave the stream open
                 self._stream = self._start()
                 self._messages = iter(self._stream)
                 self._opened_at = time.monotonic()

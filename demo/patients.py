@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer
 
 SEED = 1
 # hospital: (malignant, benign) patients to train and to validate on; 455 in all
-HOSPITALS = {"org1": (57, 171), "org2": (56, 80), "org3": (57, 34)}
+HOSPITALS = {"org1": (30, 170), "org2": (60, 95), "org3": (80, 20)}
 HOLDOUT = 0.2
 
 Features = npt.NDArray[np.float32]  # [patients, 30]

@@ -42,7 +42,7 @@ def publish(folder: Path, store: BlobStore, participants: Sequence[str]) -> dict
         "rounds": ROUNDS,
         "patience_s": 120,
         "model": described.to_spec(file),
-        "training": {"optimizer": "sgd", "learning_rate": "0.1", "epochs": 5, "batch_size": 8},
+        "training": {"optimizer": "sgd", "learning_rate": "0.2", "epochs": 5, "batch_size": 8},
         "server": {"step": "fedavg", "learning_rate": "1"},
         "quantisation": {"f": 24, "bound": 2**30},
         "max_examples": 1000,

@@ -13,12 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from fabric_fl.learning import TFFTrainer, TrainingTask
-
 from demo.patients import Patients, load
 from demo.task import TASK
 from fabric_fl import Participant
 from fabric_fl.aggregation import ModelBlob, Tensors
+from fabric_fl.learning import TFFTrainer, TrainingTask
 from fl_chaincode.records import Task
 
 

@@ -19,15 +19,15 @@ def write(story: Story, folder: Path) -> tuple[Path, Path]:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     committed = [line for line in story.rounds if line.accuracy is not None]
     axes.plot([line.number for line in committed], [line.accuracy for line in committed], "o-", label="federated")
-    for (organisation, accuracy), colour in zip(sorted(story.alone.items()), ("C1", "C2", "C3"), strict=False):
-        axes.axhline(accuracy, linestyle="--", color=colour, label=f"{organisation} alone")
+    for (organisation, accuracy), style in zip(sorted(story.alone.items()), ("--", ":", "-."), strict=False):
+        axes.axhline(accuracy, linestyle=style, color="grey", label=f"{organisation} alone")
     axes.set_xlabel("round")
     axes.set_ylabel("accuracy on the common test set")
     axes.set_title("Three hospitals, one committed model")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside right upper")
     figure.savefig(plot, dpi=120)
     plt.close(figure)
     return report, plot

@@ -32,7 +32,7 @@ class Story:
     scores: dict[str, list[int]] = field(default_factory=dict)
     balances: dict[str, int] = field(default_factory=dict)
     replay: dict[str, Any] = field(default_factory=dict)
-    height: int | None = None
+    ledger: dict[str, int] = field(default_factory=dict)
     seconds: float | None = None
 
     def report(self) -> dict[str, Any]:
@@ -53,6 +53,7 @@ class Story:
             "federated": self.federated,
             "scores": self.scores,
             "balances": self.balances,
+            "ledger": self.ledger,
             "replay": self.replay,
             "seconds": self.seconds,
         }
@@ -68,7 +69,7 @@ def table(story: Story, hint: str = "") -> Table:
             str(line.number),
             ", ".join(line.selected),
             line.status,
-            line.digest[:16] + "…" if line.digest else "",
+            line.digest[:12] if line.digest else "",
             ", ".join(line.attested_by),
             percent(line.accuracy),
         )
@@ -96,6 +97,15 @@ def ending(console: Console, story: Story) -> None:
         scores = " ".join(str(score) for score in story.scores.get(organisation, []))
         pay.add_row(organisation, scores, f"{balance:,}")
     console.print(pay)
+
+    digests = Table(title="committed models, as `sha256sum` of their files", title_justify="left")
+    for heading in ("round", "digest"):
+        digests.add_column(heading)
+    for line in story.rounds:
+        if line.digest:
+            digests.add_row(str(line.number), line.digest)
+    console.print(digests)
+    console.print("on the ledger: " + ", ".join(f"{count} {name}" for name, count in story.ledger.items()))
 
     same = story.replay.get("identical")
     console.print(

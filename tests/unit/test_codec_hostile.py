@@ -165,7 +165,7 @@ def test_a_hostile_blob_is_refused_with_a_code_and_costs_no_memory(name):
         tracemalloc.stop()
     assert refusal.value.code == code
     assert refusal.value.remedy
-    assert not os.path.exists("/tmp/fabric-fl-was-here")
+    assert not Path("/tmp/fabric-fl-was-here").exists()
 
 
 def test_a_model_file_is_refused_by_its_size_before_it_is_read(tmp_path):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -182,6 +183,8 @@ class Network:
             NetworkError: A process ended, or time is up.
         """
         for name, msp_id in zip(self.names, self.msp_ids, strict=True):
+            server = self.config.chaincodes[0].servers[msp_id]
+            self._wait(lambda: _listens(server.address))  # noqa: B023 -- called at once
             with self.gateway(name) as gateway:
                 contract = gateway.network(self.channel).contract(self.chaincode)
                 self._wait(lambda: _executes(contract, msp_id))  # noqa: B023 -- called at once
@@ -189,7 +192,7 @@ class Network:
     def __enter__(self) -> Self:
         try:
             (self.directory / "devnet.json").write_text(self.config.to_json())
-            for name in self._commands:
+            for name in reversed(self._commands):  # devnet, for which one has to wait, last
                 self.start(name)
             self._write_participant_files()
             self.wait_until_ready()
@@ -245,6 +248,15 @@ class Network:
                 "stores": {other: f"../{folder}/blobs" for folder, other in others if other != msp_id},
             }
             (self.organization(name) / "participant.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _executes(contract: Contract, msp_id: str) -> bool:

@@ -156,7 +156,9 @@ class Handler:
         except MalformedMessage as error:
             context.invocation = None
             self._refuse(message, str(error))
-        except (ChaincodeError, SimulationError) as error:
+        except Exception as error:  # noqa: BLE001 -- without an answer the caller would wait until its time is up
+            if not isinstance(error, ChaincodeError | SimulationError):
+                _log.exception("[%s] calling a chaincode failed", message.txid[:8])
             context.invocation = None
             self._refuse(message, f"execute failed: {error}")
         else:

@@ -274,6 +274,15 @@ def test_the_profile_names_everybody(network):
     assert profile.authority.registrar == ("admin", "adminpw")
 
 
+def test_private_data_is_refused_with_a_sentence(network):
+    peer = ConnectionProfile.load(network.organization("org1")).peer
+    credentials = grpc.ssl_channel_credentials(peer.tls_ca_certs)
+    with grpc.secure_channel(peer.address, credentials) as channel, pytest.raises(grpc.RpcError) as caught:
+        next(channel.stream_stream("/protos.Deliver/DeliverWithPrivateData")(iter([b""]), timeout=5))
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.details().startswith("devnet has no private data collections")
+
+
 @pytest.mark.parametrize(
     ("where", "method"),
     [

@@ -223,6 +223,7 @@ class Endorsement:
         for call in self._calls.values():
             if not call.cancel() and not call.cancelled():
                 call.exception()  # seen: nobody will ask for this one's answer
+        self._calls.clear()  # a call that failed holds on to us, and with us to the proposal
 
     def _insufficient(self) -> RpcError:
         return RpcError(

@@ -11,7 +11,7 @@ from fabric_fl.aggregation import BlobError, ModelBlob, Tensors
 from fabric_fl.learning.architecture import check_architecture
 from fabric_fl.learning.errors import ModelError
 from fabric_fl.learning.model import ModelDescription
-from fabric_fl.learning.tff_runtime import libraries
+from fabric_fl.learning.tff_runtime import libraries, quiet
 
 KIND = "keras"
 
@@ -157,7 +157,8 @@ def as_tff_model(keras_model: Any, loss: str, input_spec: Any) -> Any:
 
 def _from_json(architecture: str) -> Any:
     try:
-        model = libraries().tf.keras.models.model_from_json(architecture)
+        with quiet():
+            model = libraries().tf.keras.models.model_from_json(architecture)
     except Exception as error:  # Keras raises whatever its layers do
         raise ModelError(f"Keras cannot build the architecture: {error}", code="FL-MODEL-SHAPE") from error
     _require_built(model)

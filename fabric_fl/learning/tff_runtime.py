@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import platform
 import signal
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,8 +38,7 @@ def libraries() -> Libraries:
     # Its C++ side writes pages about processors and GPUs to standard error, in the worker process too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations within libraries of 2023 are not our caller's business
+        with quiet():
             import tensorflow as tf
             import tensorflow_federated as tff
     except ImportError as error:
@@ -45,8 +46,16 @@ def libraries() -> Libraries:
             f"TensorFlow Federated is not installed here ({error}).",
             remedy="Install it with: uv pip install --overrides overrides.txt 'fabric-fl[tff]'",
         ) from error
-    atexit.register(end_workers)
+    atexit.register(_release_executor, tff)
     return Libraries(tf, tff)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Keras's own deprecation warnings (of Python 3.10 and later) from our caller."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
 
 
 def require_platform() -> None:
@@ -65,12 +74,22 @@ def require_platform() -> None:
 
 
 def end_workers() -> None:
-    """End the `worker_binary` that TFF's executor started: it outlives its parent and holds standard output open."""
+    """End the `worker_binary` that TFF's executor started; it starts another one when it needs it.
+
+    It would outlive this process and hold standard output open.
+    """
     for pid in _children():
         with suppress(OSError):  # it may end by itself at the same moment
             if Path(f"/proc/{pid}/comm").read_text().strip() == WORKER:
-                os.kill(pid, signal.SIGTERM)
-                os.waitpid(pid, 0)
+                os.kill(pid, signal.SIGTERM)  # TFF waits for it, when its manager goes
+
+
+def _release_executor(tff: Any) -> None:
+    """Let TFF end its executor while it still can: later in the interpreter's exit its finalizer fails."""
+    framework = tff.framework
+    framework.set_default_context(framework.SyncExecutionContext(framework.local_cpp_executor_factory()))
+    gc.collect()
+    end_workers()
 
 
 def _children() -> list[int]:

@@ -1,0 +1,42 @@
+"""Models, data and tasks for the tests that run TensorFlow Federated."""
+
+import numpy as np
+
+from fabric_fl.learning import TrainingTask
+from fabric_fl.learning.tff_runtime import libraries
+
+FEATURES = 6
+
+
+def data(count=40, seed=0, classes=2):
+    generator = np.random.default_rng(seed)
+    y = generator.integers(0, classes, count)
+    x = generator.standard_normal((count, FEATURES)) + 0.8 * y[:, None]
+    return x.astype(np.float32), y
+
+
+def keras_model(*layers, seed=1, outputs=1, activation="sigmoid"):
+    tf = libraries().tf
+    tf.keras.utils.set_random_seed(seed)
+    hidden = layers or (tf.keras.layers.Dense(5, activation="tanh"),)
+    return tf.keras.Sequential(
+        [
+            tf.keras.layers.InputLayer((FEATURES,)),
+            *hidden,
+            tf.keras.layers.Dense(outputs, activation=activation),
+        ]
+    )
+
+
+def task_of(description, **changes):
+    facts = {
+        "kind": description.kind,
+        "architecture": description.architecture,
+        "loss": description.loss,
+        "optimizer": "sgd",
+        "learning_rate": "0.1",
+        "epochs": 2,
+        "batch_size": 8,
+        "max_examples": 10_000,
+    }
+    return TrainingTask(**(facts | changes))

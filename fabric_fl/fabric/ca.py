@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime
 import importlib
+import ipaddress
 import logging
 import tempfile
 import weakref
@@ -135,7 +136,7 @@ class CAClient:
             secret: What the registrar was told.
             attributes: Which attributes the certificate shall carry; None for those registered for it.
             profile: ``tls`` for a TLS certificate.
-            hosts: DNS names that the certificate shall carry.
+            hosts: DNS names and IP addresses that the certificate shall carry.
 
         Raises:
             CAError: The CA refused.
@@ -145,7 +146,7 @@ class CAClient:
         csr = x509.CertificateSigningRequestBuilder().subject_name(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, enrollment_id)])
         )
-        names = [x509.DNSName(host) for host in hosts]
+        names = [_alternative_name(host) for host in hosts]
         if names:
             csr = csr.add_extension(x509.SubjectAlternativeName(names), critical=False)
         signed = csr.sign(key, hashes.SHA256())
@@ -256,6 +257,13 @@ class _AttributeRequest(dict[str, str]):
 
 def _requests(attributes: Iterable[str] | None) -> list[_AttributeRequest] | None:
     return None if attributes is None else [_AttributeRequest(name=name) for name in attributes]
+
+
+def _alternative_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _certificates_file(owner: object, pem: bytes) -> str:

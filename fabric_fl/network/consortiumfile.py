@@ -20,7 +20,7 @@ from fabric_fl.strictyaml import Field, load
 SCHEMA = 1
 _MAX_BYTES = 99 * 1024 * 1024  # Fabric's own ceiling: what fits into one gRPC message
 _NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # also a host name
-_RESERVED_NAMES = {"devnet", "logs"}  # directories of .network
+_RESERVED_NAMES = {"devnet", "fabric", "logs", "orderer"}  # directories of .network, and the orderers' own
 
 
 def load_consortium(path: Path) -> Consortium:

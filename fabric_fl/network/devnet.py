@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from fabric_fl.network.chaincode import chaincode_id, chaincode_programs
@@ -12,6 +13,7 @@ from fabric_fl.network.errors import EngineError
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
+from fabric_fl.network.supervision import Supervisor
 
 _ROLES = "trainer,validator,coordinator,auditor,admin"
 
@@ -38,7 +40,11 @@ class DevnetEngine:
             command=(sys.executable, "-m", "fabric_fl.devnet", config.name),
             listens=listens,
         )
-        return [devnet, *chaincode_programs(plan)]
+        return [devnet, *chaincode_programs(plan, chaincode_id(plan.consortium.chaincode))]
+
+    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
+        """Makes `wanted` run; devnet needs nothing else."""
+        supervisor.run(wanted)
 
 
 def render(plan: Plan, home: Home) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fabric_fl.network.devnet import DevnetEngine
 from fabric_fl.network.errors import EngineError
+from fabric_fl.network.fabric.engine import FabricEngine
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
+from fabric_fl.network.supervision import Supervisor
 
 FABRIC_PROGRAMS = ("peer", "orderer", "configtxgen", "osnadmin", "fabric-ca-server", "fabric-ca-client")
 _GET_FABRIC = "https://hyperledger-fabric.readthedocs.io/en/latest/install.html says how to get Hyperledger Fabric"
@@ -29,6 +31,9 @@ class Engine(Protocol):
     def programs(self, plan: Plan, home: Home) -> list[Program]:
         """Writes the engine's configuration below `home` and returns what must run."""
 
+    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
+        """Makes `wanted`, what `programs` returned, run in the engine's order."""
+
 
 def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Engine, str]:
     """Returns the engine, and one line about what that means.
@@ -41,25 +46,23 @@ def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) ->
         EngineError: The engine that was asked for is not there.
     """
     name = asked or environ.get("ENGINE") or "auto"
-    missing = [program for program in FABRIC_PROGRAMS if find_program(program, environ) is None]
+    if name not in ("auto", "devnet", "fabric"):
+        raise EngineError(f"there is no engine {name!r}", remedy="ENGINE is fabric or devnet.")
     if name == "devnet":
         return DevnetEngine(), "devnet: the embedded ledger, one process without fault tolerance or decentralisation."
+    found = {program: find_program(program, environ) for program in FABRIC_PROGRAMS}
+    binaries = {program: path for program, path in found.items() if path is not None}
+    missing = [program for program in found if program not in binaries]
+    if not missing:
+        return FabricEngine(binaries), f"Hyperledger Fabric, its programs from {binaries['peer'].parent}."
     if name == "fabric":
-        lack = f"{', '.join(missing)} not found on PATH or in FABRIC_BIN" if missing else "its programs are there"
         raise EngineError(
-            f"this version of fabric-fl cannot start Hyperledger Fabric itself yet ({lack})",
-            remedy=f"ENGINE=devnet starts the embedded ledger; {_GET_FABRIC}.",
+            f"{', '.join(missing)} not found on PATH or in FABRIC_BIN",
+            remedy=f"{_GET_FABRIC}; ENGINE=devnet starts the embedded ledger, which needs nothing.",
         )
-    if name != "auto":
-        raise EngineError(f"there is no engine {name!r}", remedy="ENGINE is fabric or devnet.")
-    why = (
-        "No Hyperledger Fabric was found on PATH or in FABRIC_BIN"
-        if missing
-        else "Hyperledger Fabric was found, but this version cannot start it yet"
-    )
     return DevnetEngine(), (
-        f"{why}, so this is devnet: the same protocols from one process, "
-        f"without fault tolerance or decentralisation; {_GET_FABRIC}."
+        "No Hyperledger Fabric was found on PATH or in FABRIC_BIN, so this is devnet: the same protocols from one "
+        f"process, without fault tolerance or decentralisation; {_GET_FABRIC}."
     )
 
 

@@ -92,8 +92,8 @@ def up(
         # only now: who has to change a port must not be told that this is another network
         keep(place, asked, plan)
         write_participant_files(place, plan.consortium)
-        supervisor.run(programs)
-        readiness.wait_until_ready(place, plan.consortium, timeout_s, lambda: _who_cannot_start(supervisor, place))
+        chosen.bring_up(plan, place, programs, supervisor)
+        readiness.wait_until_ready(place, plan.consortium, timeout_s, supervisor.what_cannot_start)
         readiness.found_consortium(place, plan.consortium)
     return RunningNetwork(place.root, plan)
 
@@ -165,18 +165,3 @@ def _refuse_taken_ports(programs: Sequence[Program]) -> None:
                     f"port {address.port} ({what}) is taken by another process",
                     remedy=f"End it, or give {what} another port in network/consortium.yaml (0 takes any free one).",
                 )
-
-
-def _who_cannot_start(supervisor: Supervisor, home: Home) -> str:
-    for process in supervisor.processes():
-        if process.state in ("BACKOFF", "FATAL"):
-            return f"{process.name} ended as soon as it was started: {_last_line(home, process.name)}"
-    return ""
-
-
-def _last_line(home: Home, name: str) -> str:
-    try:
-        lines = (home.logs / f"{name}.log").read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return "it said nothing"
-    return lines[-1] if lines else "it said nothing"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_fl.network.consortium import Address
+
+_OVERRULING = re.compile(r"(CORE|ORDERER|FABRIC|CHAINCODE)_")
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,11 @@ class Program:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     listens: Mapping[str, Address] = field(default_factory=dict)
+
+
+def program_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment without the variables by which Fabric's programs and chaincodes are configured.
+
+    Somebody who has read `.network/org1/env` into a shell and then starts a network must not configure all its nodes.
+    """
+    return {name: value for name, value in environ.items() if not _OVERRULING.match(name)}

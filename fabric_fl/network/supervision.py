@@ -16,7 +16,7 @@ from typing import Any
 from fabric_fl.network import leftovers
 from fabric_fl.network.errors import NetworkError, NoNetworkError
 from fabric_fl.network.home import Home
-from fabric_fl.network.program import Program
+from fabric_fl.network.program import Program, program_environment
 from fabric_fl.network.supervisorconf import STOP_SECONDS, render
 
 _START_SECONDS = 10.0
@@ -68,6 +68,13 @@ class Supervisor:
             for info in infos
         ]
 
+    def what_cannot_start(self) -> str:
+        """Returns a sentence about a program that ends as soon as it is started, "" while there is none."""
+        for process in self.processes():
+            if process.state in ("BACKOFF", "FATAL"):
+                return f"{process.name} ended as soon as it was started: {self._last_line(process.name)}"
+        return ""
+
     def run(self, programs: Sequence[Program]) -> None:
         """Makes exactly `programs` run: starts what is missing or was given up, ends what is no longer wanted."""
         self._home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -117,7 +124,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **leftovers.mark(self._home)},
+                env={**program_environment(os.environ), **leftovers.mark(self._home)},
                 check=False,
             )
         deadline = time.monotonic() + _START_SECONDS
@@ -125,6 +132,13 @@ class Supervisor:
             if started.returncode or time.monotonic() > deadline:
                 raise NetworkError(f"supervisord did not start; {log} says why")
             time.sleep(0.02)
+
+    def _last_line(self, name: str) -> str:
+        try:
+            lines = (self._home.logs / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return "it said nothing"
+        return lines[-1] if lines else "it said nothing"
 
     def _reload(self) -> None:
         with self._rpc() as rpc:

@@ -153,14 +153,27 @@ def test_devnet_is_taken_when_no_fabric_is_found_and_one_line_says_so():
     assert "\n" not in notice
 
 
-def test_fabric_that_cannot_be_started_is_refused_with_what_is_missing(tmp_path):
-    for name in FABRIC_PROGRAMS[1:]:
-        program = tmp_path / name
+def lay_programs(folder, names):
+    for name in names:
+        program = folder / name
         program.write_text("#!/bin/sh\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return {"PATH": "/nowhere", "FABRIC_BIN": f"/none{os.pathsep}{folder}"}
 
-    with pytest.raises(EngineError, match=r"cannot start Hyperledger Fabric itself yet \(peer not found on PATH"):
-        choose_engine(None, {"ENGINE": "fabric", "PATH": "/nowhere", "FABRIC_BIN": f"/none{os.pathsep}{tmp_path}"})
+
+def test_fabric_without_one_of_its_programs_is_refused_with_what_is_missing(tmp_path):
+    environ = lay_programs(tmp_path, FABRIC_PROGRAMS[1:])
+
+    with pytest.raises(EngineError, match=r"^FL-NETWORK-ENGINE: peer not found on PATH or in FABRIC_BIN$"):
+        choose_engine(None, {"ENGINE": "fabric", **environ})
+    assert choose_engine(None, environ)[0].name == "devnet"
+
+
+def test_fabric_is_taken_where_all_its_programs_are_found(tmp_path):
+    engine, notice = choose_engine(None, lay_programs(tmp_path, FABRIC_PROGRAMS))
+
+    assert engine.name == "fabric"
+    assert notice == f"Hyperledger Fabric, its programs from {tmp_path}."
 
 
 def test_an_argument_goes_before_the_variable_and_unknown_engines_are_refused():

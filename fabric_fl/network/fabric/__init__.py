@@ -1,0 +1,1 @@
+"""Hyperledger Fabric's own programs, run natively: everything that they read is rendered from consortium.yaml."""

@@ -1,0 +1,167 @@
+"""Hyperledger Fabric natively: from nothing to a channel on which every organisation runs the contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fabric_fl.fabric.ca import CAClient, CAUnavailable
+from fabric_fl.network.chaincode import chaincode_programs
+from fabric_fl.network.errors import EngineError, NotReadyError
+from fabric_fl.network.fabric import clients, connections, programs
+from fabric_fl.network.fabric.channel import Admission, write_genesis
+from fabric_fl.network.fabric.deployment import Deployment
+from fabric_fl.network.fabric.enrolment import (
+    Enrolment,
+    authority_of,
+    chaincode_enrolments,
+    enrol_all,
+    enrolments,
+)
+from fabric_fl.network.fabric.layout import Layout
+from fabric_fl.network.fabric.package import Package, package, rules_digest
+from fabric_fl.network.fabric.tools import Tools
+from fabric_fl.network.fabric.topology import Authority, Topology, names_of, settle_ports
+from fabric_fl.network.home import Home
+from fabric_fl.network.plan import Plan
+from fabric_fl.network.program import Program
+from fabric_fl.network.supervision import Supervisor
+
+_SECONDS = 90.0
+_PAUSE_SECONDS = 0.1
+
+
+class FabricEngine:
+    """Runs Fabric's programs.
+
+    Args:
+        binaries: Where each of them lies, by its name.
+    """
+
+    name = "fabric"
+
+    def __init__(self, binaries: Mapping[str, Path]) -> None:
+        self._binaries = binaries
+        self._tools = Tools(binaries)
+
+    def check(self, plan: Plan) -> None:
+        """Raises EngineError when Fabric cannot run such a network."""
+        if plan.memory:
+            raise EngineError("Hyperledger Fabric keeps its ledger on disk", remedy="Leave --memory out.")
+        major, minor, _ = self._tools.version()
+        if (major, minor) < (2, 5):
+            raise EngineError(
+                f"{self._binaries['peer']} is of Fabric {major}.{minor}",
+                remedy="Fabric 2.5 and newer are supported.",
+            )
+
+    def programs(self, plan: Plan, home: Home) -> list[Program]:
+        """Writes Fabric's configuration and returns all that must run."""
+        layout, topology = Layout.of(home), _topology(plan, home)
+        programs.write_configurations(topology, layout)
+        return [
+            *programs.authorities(self._binaries, topology, plan.consortium),
+            *programs.nodes(self._binaries, topology, plan.consortium),
+            *chaincode_programs(
+                plan,
+                _packages(plan)[plan.consortium.chaincode].id,
+                connections.process_environment,
+            ),
+        ]
+
+    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
+        """Makes `wanted` run: the CAs first, where anybody lacks a certificate; then channel and chaincode.
+
+        Raises:
+            NotReadyError: A step did not succeed in time.
+        """
+        layout, topology = Layout.of(home), _topology(plan, home)
+        deadline = time.monotonic() + _SECONDS
+        self._enrol(plan, home, wanted, supervisor, deadline)
+        clients.write_folders(plan.consortium, topology, home)
+        _write_connections(plan, layout)
+        write_genesis(self._tools, plan.consortium, topology, layout)
+        deployment = Deployment(
+            self._tools, plan.consortium.channel, topology, home, deadline, supervisor.what_cannot_start
+        )
+        packages = _packages(plan)
+        running = {process.name for process in supervisor.processes() if process.state == "RUNNING"}
+        everything_runs = all(program.name in running for program in wanted)
+        if not everything_runs:
+            supervisor.run(wanted)
+        self._admit(plan, home, topology, deadline, supervisor)
+        for each in packages.values():
+            deployment.deploy(each)
+        if everything_runs:  # under the id of an upgrade a process is of no use before the definition names it
+            supervisor.run(wanted)
+
+    def _enrol(
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, deadline: float
+    ) -> None:
+        layout, topology = Layout.of(home), _topology(plan, home)
+        needed = {one: _enrolments(one, plan, topology, home) for one in topology.authorities}
+        if all(one.is_done() for each in needed.values() for one in each):
+            return
+        running = {process.name for process in supervisor.processes()}
+        names = running | {one.name for one in topology.authorities}
+        supervisor.run([program for program in wanted if program.name in names])
+
+        def enrol(authority: Authority) -> None:
+            _wait_for(authority, layout, deadline, supervisor)
+            enrol_all(authority, needed[authority], layout)
+
+        with ThreadPoolExecutor(len(needed)) as pool:
+            list(pool.map(enrol, needed))
+
+    def _admit(self, plan: Plan, home: Home, topology: Topology, deadline: float, supervisor: Supervisor) -> None:
+        admission = Admission(self._tools, plan.consortium.channel, home, deadline, supervisor.what_cannot_start)
+        with ThreadPoolExecutor(len(topology.orderers) + len(topology.peers)) as pool:
+            joining = [pool.submit(admission.orderer, one) for one in topology.orderers]
+            joining += [pool.submit(admission.peer, one) for one in topology.peers]
+            for one in joining:
+                one.result()
+
+
+def _topology(plan: Plan, home: Home) -> Topology:
+    return Topology.of(plan.consortium, settle_ports(Layout.of(home), plan.consortium))
+
+
+def _packages(plan: Plan) -> dict[str, Package]:
+    """Returns the packages of our chaincode and of those that others run."""
+    ours = plan.consortium.chaincode
+    names = dict.fromkeys([ours, *(one.name for one in plan.chaincodes)])
+    return {name: package(name, rules_digest() if name == ours else None) for name in names}
+
+
+def _enrolments(authority: Authority, plan: Plan, topology: Topology, home: Home) -> list[Enrolment]:
+    wanted = enrolments(authority, topology, home)
+    for one in plan.consortium.organisations:
+        if one.name == authority.organisation:
+            wanted += chaincode_enrolments(one.name, names_of(one.chaincode), Layout.of(home))
+    return wanted
+
+
+def _write_connections(plan: Plan, layout: Layout) -> None:
+    for one in plan.consortium.organisations:
+        connections.write_trusted(plan.consortium.chaincode, one, layout)
+    for external in plan.chaincodes:
+        connections.write_external(external.name, external.organisation, external.address, layout)
+
+
+def _wait_for(authority: Authority, layout: Layout, deadline: float, supervisor: Supervisor) -> None:
+    problem = f"{authority.name} has made no certificate"
+    while True:
+        if layout.ca_certificate(authority.name).exists():
+            try:
+                CAClient(authority_of(authority, layout), authority.msp_id, timeout=5).ca_certificates()
+            except CAUnavailable as error:
+                problem = error.message
+            else:
+                return
+        if dead := supervisor.what_cannot_start():
+            raise NotReadyError(dead)
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"{authority.name} does not answer: {problem}")
+        time.sleep(_PAUSE_SECONDS)

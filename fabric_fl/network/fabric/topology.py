@@ -1,0 +1,128 @@
+"""Which CAs, orderers and peers a network consists of, and where each listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from fabric_fl.network.consortium import ORDERER_MSP_ID, Address, Consortium
+from fabric_fl.network.fabric.layout import Layout
+from fabric_fl.network.ports import free_ports
+
+ORDERER_ORGANISATION = "orderer"
+_LOOPBACK = "127.0.0.1"
+_LOCAL = ("localhost", _LOOPBACK)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An organisation's Fabric CA."""
+
+    name: str
+    organisation: str
+    msp_id: str
+    address: Address
+    operations: Address
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    organisation: str
+    msp_id: str
+    address: Address
+    operations: Address
+
+
+@dataclass(frozen=True)
+class Orderer:
+    """A Raft orderer; `admin` is where osnadmin reaches it."""
+
+    name: str
+    address: Address
+    operations: Address
+    admin: Address
+
+
+@dataclass(frozen=True)
+class Topology:
+    authorities: tuple[Authority, ...]
+    peers: tuple[Peer, ...]
+    orderers: tuple[Orderer, ...]
+
+    @classmethod
+    def of(cls, consortium: Consortium, ports: Mapping[str, int]) -> Self:
+        """Lays out a consortium; `ports` gives those of `local_ports`."""
+
+        def local(name: str) -> Address:
+            return Address(_LOOPBACK, ports[name])
+
+        members = [
+            Authority(f"ca-{one.name}", one.name, one.msp_id, one.ca, local(f"ca-{one.name} operations"))
+            for one in consortium.organisations
+        ]
+        # reached by who runs the orderers alone, to enrol them and to renew their certificates
+        of_orderers = Authority(
+            "orderer-ca",
+            ORDERER_ORGANISATION,
+            ORDERER_MSP_ID,
+            Address("localhost", ports["orderer-ca"]),
+            local("orderer-ca operations"),
+        )
+        return cls(
+            authorities=(*members, of_orderers),
+            peers=tuple(
+                Peer(name, one.name, one.msp_id, address, local(f"{name} operations"))
+                for one in consortium.organisations
+                for name, address in ((f"peer{index}-{one.name}", each) for index, each in enumerate(one.peers))
+            ),
+            orderers=tuple(
+                Orderer(name, address, local(f"{name} operations"), local(f"{name} admin"))
+                for name, address in ((f"orderer{index + 1}", each) for index, each in enumerate(consortium.orderers))
+            ),
+        )
+
+    def authority(self, organisation: str) -> Authority:
+        return next(one for one in self.authorities if one.organisation == organisation)
+
+    def peers_of(self, organisation: str) -> tuple[Peer, ...]:
+        return tuple(one for one in self.peers if one.organisation == organisation)
+
+
+def local_ports(consortium: Consortium) -> list[str]:
+    """Names the listeners that consortium.yaml does not: they serve this machine alone."""
+    names = ["orderer-ca", "orderer-ca operations"]
+    for index in range(len(consortium.orderers)):
+        names += [f"orderer{index + 1} operations", f"orderer{index + 1} admin"]
+    for one in consortium.organisations:
+        names.append(f"ca-{one.name} operations")
+        names += [f"peer{index}-{one.name} operations" for index in range(len(one.peers))]
+    return names
+
+
+def settle_ports(layout: Layout, consortium: Consortium) -> dict[str, int]:
+    """Returns a port for each of `local_ports`: the first time any free ones, from then on the same."""
+    names = local_ports(consortium)
+    known: dict[str, int] = json.loads(layout.ports.read_text()) if layout.ports.exists() else {}
+    missing = [name for name in names if name not in known]
+    if missing:
+        taken = {address.port for address in consortium.addresses().values()}
+        fresh = [port for port in free_ports(len(missing) + len(taken)) if port not in taken]
+        known |= dict(zip(missing, fresh, strict=False))
+        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = layout.ports.with_suffix(".tmp")
+        temporary.write_text(json.dumps(known, indent=2) + "\n")
+        temporary.replace(layout.ports)
+    return {name: known[name] for name in names}
+
+
+def listen_host(address: Address) -> str:
+    """Returns on which interface to listen for what others call `address`: loopback when it names nothing else."""
+    return _LOOPBACK if address.host in _LOCAL else "0.0.0.0"  # noqa: S104 -- other companies' machines connect here
+
+
+def names_of(address: Address) -> tuple[str, ...]:
+    """Returns the names that a server's TLS certificate must carry."""
+    return tuple(dict.fromkeys((address.host, *_LOCAL)))

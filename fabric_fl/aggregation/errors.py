@@ -45,6 +45,7 @@ class AggregationError(FabricFLError):
     """
 
     code = "FL-AGGREGATE-FAILED"
+    remedy = "The round can be aborted and run again; what was committed is untouched."
 
     def __init__(
         self,

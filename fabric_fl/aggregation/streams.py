@@ -38,6 +38,9 @@ class UpdateStream:
         self._bound = inputs.bound
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
+        if not 1 <= update.num_examples <= inputs.max_examples:
+            self.refused = HEADER
+            return
         # Only one header and one size are right: a hostile header is compared, never parsed.
         expected = update_header(inputs.header(update), layout)
         header = expected.encode()

@@ -30,6 +30,8 @@ _REMEDIES = {
 class LearningError(FabricFLError):
     """Something that stops an organisation from training or evaluating. Nothing was sent."""
 
+    code = "FL-LEARN-FAILED"
+
     def __init__(self, message: str, *, code: str | None = None, remedy: str | None = None) -> None:
         super().__init__(message, code=code, remedy=remedy or _REMEDIES.get(code or ""))
 

@@ -21,8 +21,10 @@ from fabric_fl.aggregation import (
     aggregate,
     decode_update,
     leave_one_out_models,
+    model_size,
     read_model,
     read_state,
+    state_size,
     write,
 )
 from fabric_fl.aggregation import streams as streams_module
@@ -207,6 +209,23 @@ def test_an_update_of_a_size_that_cannot_be_is_refused_unread(tmp_path):
     inputs = make_round(tmp_path)
     result = aggregate(with_update(inputs, 0, path=None, size=10 << 30), tmp_path)
     assert result.refused == {"Org1MSP": "FL-BLOB-SIZE"}
+
+
+@pytest.mark.parametrize("count", [0, -1, 100_001])
+def test_a_number_of_examples_that_the_task_does_not_allow_is_refused(tmp_path, count):
+    inputs = make_round(tmp_path)
+    tensors = decode_update(good(inputs)).tensors
+    update = write_update(tmp_path, "Org2MSP", tensors, count)
+    result = aggregate(replace(inputs, updates=(inputs.updates[0], update, inputs.updates[2])), tmp_path)
+    assert result.refused == {"Org2MSP": "FL-BLOB-HEADER"}
+
+
+def test_the_sizes_of_model_and_state_are_known_beforehand(tmp_path):
+    inputs = make_round(tmp_path)
+    result = aggregate(inputs, tmp_path)
+    layout = model_of(inputs.model).layout
+    assert result.model.path.stat().st_size == result.model.size == model_size(layout) == inputs.model.size
+    assert result.state.path.stat().st_size == result.state.size == state_size(layout, inputs.server)
 
 
 def removed(inputs):

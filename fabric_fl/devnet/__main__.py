@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     try:
         config = _config(options)
         asyncio.run(_run(config, options.ready_file))
@@ -31,6 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"devnet: {error}", file=sys.stderr)  # noqa: T201 -- a command
         return 1
     return 0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drops what gRPC has to say, at length, about each client that left while it was being answered."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 async def _run(config: DevnetConfig, ready_file: Path | None) -> None:

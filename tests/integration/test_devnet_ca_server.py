@@ -14,6 +14,7 @@ from devnet_ca_servers import devnet_ca
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fabric_fl.devnet.ca import server
 from fabric_fl.devnet.ca.registry import Registry
 from fabric_fl.devnet.ca.server import CAServer
 from fabric_fl.devnet.identity import Organization
@@ -86,6 +87,26 @@ def test_the_end_waits_neither_for_idle_nor_for_half_open_connections(tmp_path):
             clients.enter_context(socket.create_connection((host, int(port))))
             began = time.monotonic()
         assert time.monotonic() - began < 4
+
+
+def test_who_takes_too_long_over_a_request_loses_the_connection_and_nobody_else_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "_PATIENCE_SECONDS", 0.3)
+    with devnet_ca(ORG, tmp_path) as (_, where), contextlib.ExitStack() as clients:
+        slow = [clients.enter_context(connect(where.url)) for _ in range(4)]
+        for connection, said in zip(
+            slow, (b"", b"GET /cai", b"POST /enroll HTTP/1.1\r\nHost: h\r\n", b""), strict=True
+        ):
+            connection.sendall(said)
+        slow[3].sendall(b"POST /enroll HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        busy = clients.enter_context(connect(where.url))
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            busy.sendall(b"HEAD /cainfo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert read_head(busy).startswith(b"HTTP/1.1 200 OK")
+            time.sleep(0.05)
+        for connection in slow:
+            with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+                assert connection.recv(1000) == b""
 
 
 def test_many_at_once_are_all_answered_and_issued_apart(tmp_path):

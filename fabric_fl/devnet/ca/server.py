@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fabric_fl.devnet.ca.app import create_app
 from fabric_fl.devnet.ca.fabricca import FabricCA
 
 _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 1
+_PATIENCE_SECONDS = 30.0
+"""Within which a client must have begun a request; it has as long again to finish it."""
+_MAX_CONNECTIONS = 500
 
 
 class CAServer:
@@ -56,13 +60,13 @@ class CAServer:
             create_app(self._ca),
             ssl_certfile=self._files[0],
             ssl_keyfile=self._files[1],
-            http="h11",
+            http=_Patient,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=200,
+            limit_concurrency=_MAX_CONNECTIONS,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
@@ -87,6 +91,28 @@ class CAServer:
                 connection.transport.abort()
         await asyncio.sleep(0)
         self._server = self._task = None
+
+
+class _Patient(H11Protocol):
+    """A connection that ends when its client takes too long over a request, which uvicorn would wait for for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._seen: tuple[object, bool] | None = None
+        self._check = self.loop.call_later(_PATIENCE_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._check.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Ends the connection when there is no request yet, or still the one of the last look."""
+        seen = (self.cycle, self.cycle is not None and self.cycle.response_complete)
+        if self.cycle is None or seen == self._seen:
+            self.transport.abort()
+            return
+        self._seen = seen
+        self._check = self.loop.call_later(_PATIENCE_SECONDS, self._look)
 
 
 class _Embedded(uvicorn.Server):

@@ -1,8 +1,10 @@
-"""The network under test: the one that CONFORMANCE_NETWORK names, or a devnet that lives as long as the session.
+"""The network under test: one that lives as long as the session, or the one that CONFORMANCE_NETWORK names.
 
-    CONFORMANCE_NETWORK=/path/to/.network pytest tests/conformance
+    pytest tests/conformance                                          a devnet
+    CONFORMANCE_ENGINE=fabric pytest tests/conformance                Fabric's own programs
+    CONFORMANCE_NETWORK=/path/to/.network pytest tests/conformance    a network that runs already
 
-The directory holds one folder for each of at least three organisations, as `fabric-fl network up` writes them. On its
+That directory holds one folder for each of at least three organisations, as `fabric-fl network up` writes them. On its
 channel `fl` run the contract in kv_contract.py under the names `kv` (the channel's default endorsement policy) and
 `kv-any` (endorsed by any one peer of the organisations).
 """
@@ -21,15 +23,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from devnet_session import devnet
 from fabric_network import Network
+from fabric_session import fabric
 
 from fabric_fl.fabric.identity import Identity, SigningIdentity
+
+ENGINES = {"devnet": devnet, "fabric": fabric}
 
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory):
     with ExitStack() as stack:
         given = os.environ.get("CONFORMANCE_NETWORK")
-        root = Path(given) if given else stack.enter_context(devnet(tmp_path_factory.mktemp("conformance")))
+        start = ENGINES[os.environ.get("CONFORMANCE_ENGINE", "devnet")]
+        root = Path(given) if given else stack.enter_context(start(tmp_path_factory.mktemp("conformance")))
         yield Network(root, stack)
 
 

@@ -36,21 +36,21 @@ def devnet(home, **changes):
         with process(command, home / "devnet.log") as running:
             wait(running, ready.exists, home / "devnet.log")
             own = Organization.load(home / "state" / "organizations" / "org1")
-            write_expired(own, home / "network" / "org1")
+            write_late(own.ca, own.msp_id, own.write_msp, home / "network" / "org1")
             yield home / "network"
 
 
-def write_expired(organisation, folder):
+def write_late(authority, msp_id, write, folder):
     """Write an MSP directory with a client's certificate that ended a minute ago."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
-    certificate = organisation.ca.issue(
+    certificate = authority.issue(
         key.public_key(),
         subject_name("late", ("client",)),
         not_after=now - datetime.timedelta(minutes=1),
     )
-    identity = Identity(organisation.msp_id, certificate_pem(certificate))
-    organisation.write_msp(folder / "expired" / "msp", SigningIdentity(identity, key))
+    identity = Identity(msp_id, certificate_pem(certificate))
+    write(folder / "expired" / "msp", SigningIdentity(identity, key))
 
 
 def configuration(home, addresses):
@@ -73,10 +73,11 @@ def configuration(home, addresses):
 
 
 @contextmanager
-def chaincode(name, home):
-    """Run the contract; yield the address on which it listens."""
+def chaincode(name, home, registered_as=None):
+    """Run the contract; yield the address on which it listens. Devnet takes any id."""
     log = home / f"{name}.log"
-    environ = {"CHAINCODE_ID": f"{name}_1.0:{'0' * 64}", "CHAINCODE_SERVER_ADDRESS": "127.0.0.1:0"}
+    identifier = registered_as or f"{name}_1.0:{'0' * 64}"
+    environ = {"CHAINCODE_ID": identifier, "CHAINCODE_SERVER_ADDRESS": "127.0.0.1:0"}
     with process([sys.executable, CONTRACT], log, environ) as running:
         wait(running, lambda: "listens on" in log.read_text(), log)
         yield re.search(r"listens on (\S+)", log.read_text())[1]

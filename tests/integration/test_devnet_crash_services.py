@@ -1,0 +1,154 @@
+"""SIGKILL of the whole devnet under load: what clients were told is there, nothing is by half, and it is soon back."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fabric_protos.common import common_pb2
+
+from fabric_fl.devnet.kvledger import KVLedger
+from fabric_fl.fabric.protoutil import block_data_hash, block_header_hash
+from fabric_fl.gateway import Contract, GatewayError
+from fabric_fl.testing import Network
+
+CRASHES = 200 if os.environ.get("SOAK") else 4
+SEED = 20_240_605
+KV = (sys.executable, str(Path(__file__).parents[1] / "conformance" / "kv_contract.py"))
+CLIENTS, KEYS = 6, 5
+
+
+@dataclass
+class Load:
+    """Clients that write several keys in each transaction, until the devnet is gone."""
+
+    contract: Contract
+    run: int
+    tried: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
+    first: threading.Event = field(default_factory=threading.Event)
+    killed: threading.Event = field(default_factory=threading.Event)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._threads = [threading.Thread(target=self._write, args=(client,)) for client in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, client: int) -> None:
+        number = 0
+        while not self.killed.is_set():
+            prefix = f"{self.run:03d}-{client}-{number:05d}-"
+            self.tried.append(prefix)
+            try:
+                self.contract.submit("PutMany", prefix, "0", str(KEYS))
+            except GatewayError as error:
+                if not self.killed.wait(5):
+                    self.errors.append(error)
+                return
+            self.reported.append(prefix)
+            self.first.set()
+            number += 1
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+        assert self.errors == []
+
+
+class Chain:
+    """The blocks as a client reads them, each following the one before."""
+
+    def __init__(self) -> None:
+        self.height = 0
+        self.tip = b""
+
+    def follow(self, network: Network) -> None:
+        with network.gateway("org2") as gateway:
+            channel = gateway.network("fl")
+            height = channel.height()
+            assert height >= self.height
+            with channel.block_events(start_block=max(self.height - 1, 0)) as blocks:
+                for block in blocks:
+                    self._check(block)
+                    if block.header.number == height - 1:
+                        break
+
+    def _check(self, block: common_pb2.Block) -> None:
+        assert block.header.data_hash == block_data_hash(block.data)
+        if block.header.number == self.height - 1:
+            assert block_header_hash(block.header) == self.tip  # the last one before the crash is still the same
+            return
+        assert (block.header.number, block.header.previous_hash) == (self.height, self.tip)
+        self.height += 1
+        self.tip = block_header_hash(block.header)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    with Network(2, chaincode="kv", command=KV, directory=tmp_path) as network:
+        yield network
+
+
+def keys_of(contract: Contract, run: int) -> dict[str, int]:
+    """Returns how many keys each transaction of a run has in the state."""
+    found: dict[str, int] = {}
+    for key in json.loads(contract.evaluate("Range", f"{run:03d}-", f"{run:03d}.")):
+        found[key[:-5]] = found.get(key[:-5], 0) + 1
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_what_clients_were_told_survives_sigkill_of_the_devnet(network: Network) -> None:
+    moments = random.Random(SEED)
+    chain = Chain()
+    starts: list[float] = []
+    for run in range(CRASHES):
+        with network.gateway("org1") as gateway:
+            contract = gateway.network("fl").contract("kv")
+            load = Load(contract, run)
+            assert load.first.wait(30)
+            time.sleep(moments.uniform(0, 0.5))
+            network.kill("devnet")
+            load.killed.set()
+            load.join()
+
+        begun = time.monotonic()
+        network.start("devnet")
+        starts.append(time.monotonic() - begun)
+        # What others do on this machine meanwhile is not the devnet's: its own time is what has to be short.
+        assert cpu_seconds(network.pid("devnet")) < 2
+        network.wait_until_ready()
+
+        chain.follow(network)
+        with network.gateway("org2") as gateway:
+            found = keys_of(gateway.network("fl").contract("kv"), run)
+        assert set(found.values()) == {KEYS}
+        assert set(load.reported) <= set(found) <= set(load.tried)
+    assert min(starts) < 2
+
+    network.kill("devnet")
+    state = network.config.state
+    assert state is not None
+    ledger = KVLedger.open(state / "ledger", "fl")
+    try:
+        ledger.verify_chain()
+        before = ledger.state_hash()
+        ledger.rebuild_state()  # recomputes every commit hash
+        assert ledger.state_hash() == before
+    finally:
+        ledger.close()

@@ -116,7 +116,7 @@ def test_several_local_clients_count_as_if_each_took_part_itself(tmp_path):
     assert_training_moved_the_weights(found, description)
 
 
-@pytest.mark.parametrize("optimizer", ["sgdm", "adam", "yogi"])
+@pytest.mark.parametrize("optimizer", ["adam", "yogi"])
 def test_every_optimizer_trains_in_process_as_in_tffs_executor(optimizer):
     description = describe_keras_model(keras_model(), "binary_crossentropy")
     task = task_of(description, optimizer=optimizer)

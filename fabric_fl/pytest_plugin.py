@@ -1,8 +1,6 @@
-"""A devnet for anybody's tests, in one line of a ``conftest.py`` or test module.
+"""A devnet for anybody's tests: pytest finds this plugin by itself, and a test starts a network in one line.
 
 ::
-
-    pytest_plugins = ["fabric_fl.pytest_plugin"]
 
     def test_my_chaincode(fabric_devnet):
         network = fabric_devnet(chaincode="assets", command=["python", "assets.py"])
@@ -14,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fabric_fl.testing import Network
+if TYPE_CHECKING:
+    from fabric_fl.testing import Network
 
 
 @pytest.fixture(scope="session")
 def fabric_devnet() -> Iterator[Callable[..., Network]]:
-    """Returns what starts a `Network`, the same one for equal arguments; they all end with the session."""
+    """Returns what starts a `fabric_fl.testing.Network`, the same for equal arguments; all end with the session."""
+    from fabric_fl.testing import Network  # not before somebody wants one: every pytest run here loads this module
+
     networks: dict[str, Network] = {}
     with ExitStack() as stack:
 

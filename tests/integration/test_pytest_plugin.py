@@ -9,7 +9,6 @@ from pathlib import Path
 CONTRACT = Path(__file__).parents[1] / "conformance" / "kv_contract.py"
 
 THEIR_TEST = f"""
-pytest_plugins = ["fabric_fl.pytest_plugin"]
 COMMAND = [{sys.executable!r}, {str(CONTRACT)!r}]
 
 def test_first(fabric_devnet):

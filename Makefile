@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3.11
 BIN := .venv/bin
+SEED ?= $(shell date +%s)
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
@@ -16,8 +17,8 @@ demo: tff-platform $(STAMP) ## three hospitals train one model on their own netw
 test: lint ## lint, types and every test; says in a line what was skipped and why
 	@$(BIN)/python -m pytest
 
-soak: $(STAMP) ## the tests that scale, at their full counts (takes long)
-	@SOAK=1 $(BIN)/python -m pytest -m soak --timeout=7200
+soak: $(STAMP) ## the tests that scale, at their full counts (takes long); SEED=… repeats a run of bench/soak.json
+	@SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200
 
 bench: $(STAMP) ## measure speed and memory into bench/results.json
 	@$(BIN)/python -m bench

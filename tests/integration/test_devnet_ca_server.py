@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import ssl
 import threading
@@ -140,6 +141,11 @@ def signed_client():
     registry.close()
 
 
+def fuzz(examples):
+    count = examples * (50 if os.environ.get("SOAK") else 1)
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -160,7 +166,8 @@ PATHS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@fuzz(80)
 @given(st.sampled_from(["GET", "POST", "PUT"]), PATHS, FIELDS)
 def test_whatever_a_registrar_sends_it_gets_an_envelope_and_never_a_crash(signed_client, method, path, fields):
     client, admin, _ = signed_client
@@ -169,7 +176,8 @@ def test_whatever_a_registrar_sends_it_gets_an_envelope_and_never_a_crash(signed
     assert set(answer.envelope) == {"result", "errors", "messages", "success"}
 
 
-@settings(deadline=None, max_examples=80)
+@pytest.mark.soak
+@fuzz(80)
 @given(st.sampled_from(["GET", "POST", "PUT", "DELETE"]), PATHS, st.binary(max_size=200), st.text(max_size=60))
 def test_nothing_unsigned_changes_anything(signed_client, method, path, body, header):
     client, _, registry = signed_client
@@ -181,7 +189,8 @@ def test_nothing_unsigned_changes_anything(signed_client, method, path, body, he
     assert (registry.identities(), registry.affiliations(), registry.certificates()) == before
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.soak
+@fuzz(60)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_token_with_one_changed_byte_lets_nobody_in(signed_client, position, change):
     client, admin, _ = signed_client

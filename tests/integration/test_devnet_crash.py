@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from devnet_ledgers import CHAINCODE, CHANNEL, KEYS_VARIABLE
 from fabric_fl.devnet.kvledger import KVLedger
 
 CRASHES = 200 if os.environ.get("SOAK") else 5
+SEED = 20_240_601
 TESTS = Path(__file__).parent.parent
 
 
@@ -77,8 +79,12 @@ def _check_that_nothing_is_there_by_half(ledger: KVLedger) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_what_a_client_was_told_survives_sigkill(tmp_path: Path) -> None:
-    moments = random.Random(20_240_601)
+def test_what_a_client_was_told_survives_sigkill(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("count", CRASHES)
+    record_property("seed", SEED)
+    moments = random.Random(SEED)
     reported: list[str] = []
     for _ in range(CRASHES):
         said = _commit_and_kill(tmp_path, moments.uniform(0, 0.3))

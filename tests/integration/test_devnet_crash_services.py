@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,7 +113,11 @@ def cpu_seconds(pid: int) -> float:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_what_clients_were_told_survives_sigkill_of_the_devnet(network: Network) -> None:
+def test_what_clients_were_told_survives_sigkill_of_the_devnet(
+    network: Network, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("count", CRASHES)
+    record_property("seed", SEED)
     moments = random.Random(SEED)
     chain = Chain()
     starts: list[float] = []

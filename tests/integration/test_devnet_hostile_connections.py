@@ -14,7 +14,7 @@ import http2_client as http2
 import pytest
 from devnet_requests import CHAINCODE, CHANNEL, MEBIBYTE, Server, hostile_server, resident, unharmed
 from fabric_protos.gateway import gateway_pb2
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.fabric.protoutil import MAX_BLOCK, seek_envelope, seek_oldest, seek_specified
@@ -181,10 +181,10 @@ JSON = st.recursive(
 )
 
 
-@seed(20_240_604)
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 @settings(
     max_examples=5_000 if os.environ.get("SOAK") else 100,
-    database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -13,13 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.x509.oid import NameOID
 from devnet_requests import MEBIBYTE, PATHS, SECONDS, Method, Server, hostile_server, unharmed
-from hypothesis import HealthCheck, example, given, seed, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.fabric.identity import Identity, SigningIdentity
 from fabric_fl.fabric.signing import is_low_s
 
-SEED = 20_240_603
 WAITING = {path for path in PATHS if "Status" in path or "Events" in path or "Deliver" in path}
 """What is asked for there may lie in the future."""
 
@@ -28,7 +27,6 @@ def fuzz(examples: int) -> settings:
     soak = bool(os.environ.get("SOAK"))
     return settings(
         max_examples=examples * (50 if soak else 1),
-        database=None,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
@@ -62,7 +60,6 @@ def test_what_a_member_signed_is_done(server: Server, path: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@seed(SEED)
 @fuzz(300)
 @given(path=st.sampled_from(PATHS), data=st.binary(max_size=300))
 @example(PATHS[0], b"\x0a\x80\x80\x80\x80\x08")  # a length of 2 GiB
@@ -72,7 +69,6 @@ def test_arbitrary_bytes_do_nothing(server: Server, path: str, data: bytes) -> N
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@seed(SEED)
 @fuzz(600)
 @given(
     path=st.sampled_from(PATHS),
@@ -90,7 +86,6 @@ def test_a_changed_request_is_done_only_if_what_was_signed_is_the_same(
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@seed(SEED)
 @fuzz(300)
 @given(
     path=st.sampled_from(PATHS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
@@ -32,7 +32,9 @@ def _unharmed(server: Server) -> Iterator[None]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_requests_of_10_mb_are_answered_and_forgotten(server: Server) -> None:
+def test_requests_of_10_mb_are_answered_and_forgotten(
+    server: Server, record_property: Callable[[str, object], None]
+) -> None:
     requests = []
     for path in PATHS:
         method = server.methods[path]
@@ -41,6 +43,7 @@ def test_requests_of_10_mb_are_answered_and_forgotten(server: Server) -> None:
         requests += [
             (method, each) for each in (BIG, signed, method.wrap(content, BIG), method.request(server.member, BIG))
         ]
+    record_property("count", ROUNDS * len(requests))
     for _ in range(ROUNDS):
         for method, request in requests:
             assert not server.accepts(method, request)

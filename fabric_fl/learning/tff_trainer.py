@@ -43,7 +43,9 @@ class TFFTrainer:
             local clients' names to either. Everything is held in memory.
         holdout: Likewise, for scoring and evaluation; never trained on.
         path: `in-process` compiles TFF's model and optimizer into one function here; `client-work` runs TFF's own
-            client work in its executor, with the same result, slower: the weights go through another process.
+            client work in its executor, slower: the weights go through another process. With sgd both equal
+            `build_weighted_fed_avg` to the quantisation step; adaptive optimizers amplify a difference in the last
+            bits between the two, so only `client-work` does with them.
 
     Raises:
         LearningUnavailableError: TFF does not run on this platform.

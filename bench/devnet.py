@@ -45,7 +45,7 @@ class Costs:
 
 
 def measure() -> list[Metric]:
-    """Returns every figure as {name, value, unit, target, holds, note}; a target of None is for information."""
+    """Returns every figure as {name, value, target, holds, unit, note}; a target of None is for information."""
     starts = {size: _start_to_first_commit(size) for size in SIZES}
     costs = {size: _devnet(size) for size in SIZES if size != ORGANISATIONS}
     costs[ORGANISATIONS], memory = _devnet_in_the_long_run()
@@ -93,10 +93,9 @@ def _memory_metrics(memory: tuple[float, float], costs: Mapping[int, Costs]) -> 
     yield _metric(f"devnet: memory after {TRANSACTIONS:,} transactions, {of}", after, "MB")
 
 
-def _metric(name: str, value: float, unit: str, *, at_most: float | None = None, note: str | None = None) -> Metric:
-    target = None if at_most is None else f"≤ {at_most:g} {unit}"
+def _metric(name: str, value: float, unit: str, *, at_most: float | None = None, note: str = "") -> Metric:
     holds = None if at_most is None else value <= at_most
-    return {"name": name, "value": round(value, 3), "unit": unit, "target": target, "holds": holds, "note": note}
+    return {"name": name, "value": round(value, 3), "target": at_most, "holds": holds, "unit": unit, "note": note}
 
 
 def _organisations(size: int) -> str:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fabric_fl.aggregation import BlobFile, ModelBlob, read_model, state_size
+from fabric_fl.aggregation import BlobFile, Layout, ModelBlob, read_model, state_size
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
-from fl_chaincode.records import Task
+from fl_chaincode.records import Model, Task
 
 _GRACE_S = 10.0  # models are published after their commit: who is quicker than all attesters waits for them
 _LOOK_S = 0.05
@@ -47,6 +47,29 @@ class CommittedModels:
         self._ledger = ledger
         self._reader = reader
         self._task = task
+        self._records: dict[int, Model] = {}
+        self._layout: Layout | None = None
+
+    def record(self, number: int) -> Model:
+        """Returns the ledger's record of the number-th model, which never changes and so is asked for once.
+
+        Raises:
+            LedgerRefused: there is no such model.
+        """
+        if number not in self._records:
+            self._records[number] = self._ledger.model(self._task.id, number)
+        return self._records[number]
+
+    def layout(self, number: int) -> Layout:
+        """Returns the names and shapes that every model of the task has, read once from the number-th.
+
+        Raises:
+            BlobUnavailableError: no store that this organisation can read has it.
+        """
+        if self._layout is None:
+            file = self.weights(number)
+            self._layout = read_model(file.path, file.digest, file.size).layout
+        return self._layout
 
     def sources(self, authors: Iterable[str]) -> tuple[str, ...]:
         """Returns whose stores to try: the authors', then the validators', each once."""
@@ -62,7 +85,7 @@ class CommittedModels:
         spec = self._task.model
         if number == 0:
             return self._fetch(spec.initial, spec.size, [self._task.sponsor])
-        record = self._ledger.model(self._task.id, number)
+        record = self.record(number)
         # every model of a task has the initial one's layout, and so its size
         return self._fetch_committed(record.digest, spec.size, record.attested_by)
 
@@ -74,11 +97,10 @@ class CommittedModels:
             LedgerRefused: there is no such model.
         """
         model = self.weights(number)
-        record = self._ledger.model(self._task.id, number)
+        record = self.record(number)
         if record.state is None:
             return ModelFiles(number, model, None)
-        layout = read_model(model.path, model.digest, model.size).layout
-        size = state_size(layout, self._task.server.to_json())
+        size = state_size(self.layout(number), self._task.server.to_json())
         return ModelFiles(number, model, self._fetch_committed(record.state, size, record.attested_by))
 
     def _fetch_committed(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:

@@ -71,7 +71,7 @@ class SettlerRole:
     def _opened(self, unsettled: Unsettled) -> bool:
         """Returns whether every score that the settlement waits for is open: those of agreeing attestations."""
         round_ = unsettled.round
-        committed = self._part.ledger.model(self._part.task.id, round_.j).result
+        committed = self._part.models.record(round_.j).result
         return all(
             attestation.score_commitment is None or organisation in unsettled.openings
             for organisation, attestation in unsettled.attestations.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fabric_fl.aggregation import read_model
 from fabric_fl.journal import UpdateEntry
 from fabric_fl.learning import make_update, training_seed
 from fabric_fl.participation import Participation
@@ -34,7 +35,8 @@ class TrainerRole:
 
     def _train(self, round_: Round) -> UpdateEntry:
         part = self._part
-        model = part.models.files(round_.j - 1).weights()
+        base = part.models.weights(round_.j - 1)
+        model = read_model(base.path, base.digest, base.size)
         if not self._checked:
             part.trainer.check(part.training, model)
             self._checked = True

@@ -6,10 +6,10 @@ or a disagreement is decided) and to abort (then the round is run again).
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fabric_fl.aggregation import (
@@ -22,7 +22,7 @@ from fabric_fl.aggregation import (
     UpdateInput,
     update_size,
 )
-from fabric_fl.blobs import BlobUnavailableError
+from fabric_fl.blobs import BlobCorruptError, BlobUnavailableError
 from fabric_fl.journal import ScoreEntry, new_nonce
 from fabric_fl.learning import DataError
 from fabric_fl.participation import Participation, Patience
@@ -30,6 +30,8 @@ from fabric_fl.scoring import score_round
 from fabric_fl.task_status import Revealed, TaskStatus
 from fl_chaincode import hashes
 from fl_chaincode.records import ABORT, CLOSE, DISPUTED, OPEN, Attestation, Round
+
+_TURN_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class ValidatorRole:
         self._round = 0
         self._computed: dict[tuple[int, int], Computation] = {}
         self._published = 0
+        self._quorum_since: dict[tuple[int, int], float] = {}
 
     def act(self, status: TaskStatus) -> bool:
         """Takes the next step that the round waits for from this organisation; returns whether there was one."""
@@ -77,6 +80,7 @@ class ValidatorRole:
         if round_.number != self._round:
             self._round = round_.number
             self._patience.forget()
+            self._quorum_since.clear()
             self._computed = {key: value for key, value in self._computed.items() if key[0] >= round_.number - 1}
         if round_.final:
             return False
@@ -95,7 +99,7 @@ class ValidatorRole:
             for update, reveal in submitted
             if reveal is not None
         }
-        record = self._part.ledger.model(self._part.task.id, round_.j)
+        record = self._part.models.record(round_.j)
         candidates = (*record.included, *record.refused)
         updates = self._gather(round_, candidates, reveals)
         if len(updates) < len(candidates):
@@ -159,12 +163,11 @@ class ValidatorRole:
         self, round_: Round, candidates: Iterable[str], reveals: Mapping[str, Revealed]
     ) -> tuple[UpdateInput, ...]:
         part, updates = self._part, []
-        layout = None
+        layout = part.models.layout(round_.j - 1)
         for participant in sorted(candidates):
             reveal = reveals.get(participant)
             if reveal is None:
                 continue
-            layout = layout or part.models.files(round_.j - 1).weights().layout
             header = UpdateHeader(
                 part.task.id, round_.number, participant, round_.base, reveal.num_examples, part.task.quantisation.f
             )
@@ -261,6 +264,8 @@ class ValidatorRole:
             and attestation.proof == self._proof(round_, computation.result, organisation)
         ]
         if len(proven) >= round_.q:
+            if not self._turn(round_, sorted(proven)):
+                return False
             ledger.commit(task, round_.number, computation.result.aggregate)
             self._part.done("committed", round_.number)
             return True
@@ -270,6 +275,16 @@ class ValidatorRole:
         if not self._patience.over(round_.number, round_.attempt, round_.status, "undecided"):
             return False
         return self._abort(status) if round_.status == DISPUTED else self._vote(status, CLOSE)
+
+    def _turn(self, round_: Round, proven: list[str]) -> bool:
+        """Returns whether to commit now. Anybody may at any time; but several at once would only conflict.
+
+        One after the other waits a little longer, so that nobody's silence delays a commit by more than that.
+        """
+        me, count = self._part.msp_id, len(proven)
+        rank = (proven.index(me) - round_.number) % count if me in proven else count
+        since = self._quorum_since.setdefault((round_.number, round_.attempt), time.monotonic())
+        return time.monotonic() - since >= rank * _TURN_S
 
     def _vote(self, status: TaskStatus, kind: str) -> bool:
         round_ = status.round
@@ -301,12 +316,14 @@ class ValidatorRole:
         """
         if status.head.j == self._published:
             return
-        record = self._part.ledger.model(status.task.id, status.head.j)
+        record = self._part.models.record(status.head.j)
         folder = self._part.journal.folder(record.round)
         for name, digest in (("model.safetensors", record.digest), ("state.safetensors", record.state)):
             path = folder / name
             if digest is not None and path.exists():
-                if _digest(path) == digest:
+                with suppress(
+                    BlobCorruptError
+                ):  # another model than the one that was committed: a dissent, or an attempt
                     self._part.publish(path, digest)
                 path.unlink()
         self._published = status.head.j
@@ -316,8 +333,3 @@ class ValidatorRole:
 def _voters(status: TaskStatus, kind: str) -> tuple[str, ...]:
     """Returns who has voted in the round's present attempt."""
     return status.votes.get(kind, {}).get(status.round.attempt, ())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Speed and memory, measured: `python -m bench` writes `bench/results.json`, `--table` prints it as Markdown."""

@@ -1,0 +1,96 @@
+"""`python -m bench` measures and writes `bench/results.json`; `python -m bench --table` prints it as Markdown."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from bench import results
+from bench.child import Child
+from bench.memory import peak_per_model
+from bench.results import Result
+from bench.rounds import WARM_UP, Organisations, Timing, organisations
+from bench.workload import SIZES, Size
+from fabric_fl.ledger import FLLedger
+
+ROUNDS = 9  # measured; as many of TFF's before and after, because the machine's other work comes and goes
+TRANSACTIONS = 50
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--table"]:
+        print(results.table())
+        return
+    if sys.argv[1:]:
+        sys.exit("usage: python -m bench [--table]")
+    found = measure()
+    results.save(found)
+    print(results.table())
+
+
+def measure() -> list[Result]:
+    found: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="fabric-fl-bench-") as temporary:
+        folder = Path(temporary)
+        with Child("bench.reference") as reference, organisations(folder / "network") as running:
+            for number, size in enumerate(SIZES):
+                found += _rounds(number, size, reference, running, folder)
+            found.append(_latency(running.ledger))
+        _tell("peak memory of aggregation")
+        found.append(
+            Result(
+                "peak memory of aggregation / model",
+                peak_per_model(folder),
+                3,
+                note="the whole process that sums, 3 updates of 100 MB",
+            )
+        )
+    return found
+
+
+def _rounds(number: int, size: Size, reference: Child, running: Organisations, folder: Path) -> list[Result]:
+    _tell(f"rounds at {size.label}")
+    blob = folder / f"initial-{number}.safetensors"
+    model = reference.ask(size=size.label, path=str(blob))
+    in_memory = reference.ask(size=size.label, rounds=ROUNDS)
+    plain = running.run(f"plain-{number}", model, blob, ROUNDS + WARM_UP, scoring=False)
+    in_memory += reference.ask(size=size.label, rounds=ROUNDS)
+    scored = running.run(f"scored-{number}", model, blob, ROUNDS + WARM_UP, scoring=True)
+    base = median(in_memory)
+    return [
+        _ratio(f"round / TFF round, {size.label}", plain, base, size.target),
+        _ratio(f"round with scoring / TFF round, {size.label}", scored, base, None),
+        *(
+            Result(f"{phase}, {size.label}", 1000 * seconds, unit="ms", note="median of a round")
+            for phase, seconds in plain.phases.items()
+        ),
+    ]
+
+
+def _ratio(name: str, timing: Timing, base: float, target: float | None) -> Result:
+    seconds = median(timing.seconds)
+    note = f"{1000 * seconds:.0f} ms / {1000 * base:.0f} ms, medians of {len(timing.seconds)} and {2 * ROUNDS}"
+    return Result(name, seconds / base, target, note=note)
+
+
+def _latency(ledger: FLLedger) -> Result:
+    """Writes to the ledger again and again, each time something else."""
+    _tell("submit to commit")
+    seconds = []
+    for number in range(TRANSACTIONS):
+        began = time.perf_counter()
+        ledger.register("Organisation 1", f"measured for the {number + 1}. time")
+        seconds.append(time.perf_counter() - began)
+    note = f"one transaction from submit to commit, median of {TRANSACTIONS}"
+    return Result("submit to commit", 1000 * median(seconds), unit="ms", note=note)
+
+
+def _tell(what: str) -> None:
+    print(f"measuring {what} …", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

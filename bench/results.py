@@ -1,0 +1,50 @@
+"""Measured values as the README shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured value.
+
+    Attributes:
+        target: The most that is allowed; None for information.
+        holds: Whether the value is at most the target; None without one.
+        unit: Of the value; a ratio has none.
+    """
+
+    name: str
+    value: float
+    target: float | None = None
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        return None if self.target is None else self.value <= self.target
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "value": float(f"{self.value:.3g}"), "holds": self.holds}
+
+
+def save(results: Sequence[Result]) -> None:
+    FILE.write_text(json.dumps([result.to_json() for result in results], indent=2) + "\n")
+
+
+def table() -> str:
+    """Returns the saved results as a table in Markdown."""
+    lines = ["| measured | value | target | |", "|---|--:|--:|---|"]
+    for one in json.loads(FILE.read_text()):
+        mark = {True: "holds", False: "**missed**", None: ""}[one["holds"]]
+        value = f"{one['value']:g} {one['unit']}".strip()
+        target = "" if one["target"] is None else f"≤ {one['target']:g}"
+        lines.append(f"| {one['name']} | {value} | {target} | {'; '.join(filter(None, (mark, one['note'])))} |")
+    return "\n".join(lines)

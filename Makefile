@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint network-up network-down network-status clean tff-platform
+.PHONY: help demo test test-fabric soak bench lint network-up network-down network-status clean tff-platform
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,9 @@ demo: tff-platform $(STAMP) ## three hospitals train one model on their own netw
 
 test: lint ## lint, types and every test; says in a line what was skipped and why
 	@$(BIN)/python -m pytest
+
+test-fabric: $(STAMP) ## all of it on Fabric's own programs, into docs/compatibility.json; fails without them
+	@$(BIN)/python tests/compatibility.py
 
 soak: $(STAMP) ## the tests that scale, at their full counts (takes long); SEED=… repeats a run of bench/soak.json
 	@SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200

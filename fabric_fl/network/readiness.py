@@ -76,7 +76,11 @@ def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died:
 
 def found_consortium(home: Home, consortium: Consortium) -> None:
     """Writes the consortium onto the ledger where it is not there yet; every operator's process must name the same."""
-    from fabric_fl.gateway import connect
+    from fabric_fl.gateway import EvaluateError, connect
 
     with connect(home.organisation(consortium.organisations[0].name)) as gateway:
-        gateway.network(consortium.channel).contract(consortium.chaincode).submit("consortium:Init")
+        contract = gateway.network(consortium.channel).contract(consortium.chaincode)
+        try:
+            contract.evaluate("consortium:Read")
+        except EvaluateError:  # it is not there, or cannot be read: then writing says why
+            contract.submit("consortium:Init")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,9 @@ import pytest
 from fabric_programs import needs_fabric
 from task_processes import Network, finish, running_network, undisturbed
 
+from fabric_fl.network import lifecycle
 from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.fabric import engine
 
 pytestmark = needs_fabric
 
@@ -26,14 +29,23 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         yield started
 
 
-def test_a_task_on_fabric_commits_the_digests_of_every_other_ledger(network: Network, tmp_path: Path) -> None:
-    network.create_task("undisturbed")
+def test_a_task_commits_the_same_digests_on_both_engines_and_in_memory(
+    network: Network, tmp_path: Path, record_property
+) -> None:
+    def run(on: Network) -> list[str]:
+        on.create_task("digests")
+        printed = finish([on.start(index, "digests") for index in range(3)])
+        committed = on.digests("digests")
+        assert printed == {committed[-1]}
+        return committed
 
-    printed = finish([network.start(index, "undisturbed") for index in range(3)])
+    on_fabric = run(network)
+    with running_network(tmp_path / "devnet", Consortium.default(3).on_free_ports(), "devnet") as devnet:
+        on_devnet = run(devnet)
 
-    expected = undisturbed("undisturbed", tmp_path)
-    assert network.digests("undisturbed") == expected
-    assert printed == {expected[-1]}
+    record_property("digests_on_fabric", json.dumps(on_fabric))
+    record_property("digests_on_devnet", json.dumps(on_devnet))
+    assert on_fabric == on_devnet == undisturbed("digests", tmp_path / "memory")
 
 
 @pytest.mark.parametrize("step", ["submitted", "attested"])
@@ -64,4 +76,21 @@ def test_any_one_process_killed_in_a_round_changes_no_digest(
     finish(processes)
 
     record_property("seconds_from_kill_to_the_end_of_the_task", round(time.monotonic() - killed, 1))
+    assert network.digests(task) == undisturbed(task, tmp_path)
+
+
+def test_the_contract_upgraded_in_a_round_changes_no_digest(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property
+) -> None:
+    task = "upgraded"
+    network.create_task(task)
+    processes = [network.start(index, task) for index in range(3)]
+    network.wait_until_submitted(task)
+    monkeypatch.setattr(engine, "rules_digest", lambda: "of other rules")
+
+    began = time.monotonic()
+    lifecycle.up(lifecycle.status(network.home).plan.consortium, home=network.home, engine="fabric")
+    record_property("seconds_of_the_upgrade", round(time.monotonic() - began, 1))
+    finish(processes)
+
     assert network.digests(task) == undisturbed(task, tmp_path)

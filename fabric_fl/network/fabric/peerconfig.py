@@ -20,6 +20,19 @@ _GOSSIP = {
     "useLeaderElection": False,
     "orgLeader": True,
     "state": {"enabled": False},
+    # what an organisation approves is private data of its own, which its peers hand on to each other; Fabric's values,
+    # because it has no defaults for them
+    "pvtData": {
+        "pullRetryThreshold": "60s",
+        "transientstoreMaxBlockRetention": 20000,
+        "pushAckTimeout": "3s",
+        "btlPullMargin": 10,
+        "reconcileBatchSize": 10,
+        "reconcileSleepInterval": "1m",
+        "reconciliationEnabled": True,
+        "skipPullingInvalidTransactionsDuringCommit": False,
+        "implicitCollectionDisseminationPolicy": {"requiredPeerCount": 0, "maxPeerCount": 1},
+    },
 }
 _MESSAGE_BYTES = 100 * 1024 * 1024
 
@@ -73,7 +86,13 @@ def settings(peer: Peer, topology: Topology, directory: str, builder: str) -> di
                 "endpoint": address,
                 "externalEndpoint": address,
             },
-            "discovery": {"enabled": True, "authCacheEnabled": True, "orgMembersAllowedAccess": False},
+            "discovery": {
+                "enabled": True,
+                "authCacheEnabled": True,
+                "authCacheMaxSize": 1000,
+                "authCachePurgeRetentionRatio": 0.75,
+                "orgMembersAllowedAccess": False,
+            },
             "keepalive": {
                 "interval": "7200s",
                 "timeout": "20s",
@@ -123,6 +142,13 @@ def settings(peer: Peer, topology: Topology, directory: str, builder: str) -> di
         "ledger": {
             "state": {"stateDatabase": "goleveldb", "totalQueryLimit": 100_000},
             "history": {"enableHistoryDatabase": True},
+            "pvtdataStore": {
+                "collElgProcMaxDbBatchSize": 5000,
+                "collElgProcDbBatchesInterval": 1000,
+                "deprioritizedDataReconcilerInterval": "60m",
+                "purgeInterval": 100,
+                "purgedKeyAuditLogging": True,
+            },
             "snapshots": {"rootDir": f"{directory}/snapshots"},
         },
         "operations": {"listenAddress": str(peer.operations), "tls": {"enabled": False}},

@@ -65,7 +65,7 @@ def _unary_unary(method: Any, parse: Parse) -> Any:
 def _unary_stream(method: Any, parse: Parse) -> Any:
     async def call(data: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for response in method(await _parsed(parse, data, context, _UNARY), context):
+            async for response in method(await _parsed(parse, data, context, _STREAM), context):
                 yield response
         except grpc.aio.AbortError as aborted:
             del data

@@ -97,7 +97,7 @@ def test_a_member_may_sign_nonsense_and_is_answered(
     method = server.methods[path]
     content = edited(method.content(server.member.serialize()), edits)
     request = method.wrap(content, server.member.sign(content))
-    code, _ = server.send(path, request, seconds=0.5 if path in WAITING else SECONDS)
+    code, _ = server.send(path, request, seconds=0.1 if path in WAITING else SECONDS)
     assert code != grpc.StatusCode.DEADLINE_EXCEEDED or path in WAITING
 
 

@@ -17,7 +17,7 @@ from fabric_fl.network.program import Program
 from fabric_fl.network.supervision import Supervisor
 
 FABRIC_PROGRAMS = ("peer", "orderer", "configtxgen", "osnadmin", "fabric-ca-server", "fabric-ca-client")
-_GET_FABRIC = "https://hyperledger-fabric.readthedocs.io/en/latest/install.html says how to get Hyperledger Fabric"
+GET_FABRIC = "https://hyperledger-fabric.readthedocs.io/en/latest/install.html says how to get Hyperledger Fabric"
 
 
 class Engine(Protocol):
@@ -58,11 +58,11 @@ def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) ->
     if name == "fabric":
         raise EngineError(
             f"{', '.join(missing)} not found on PATH or in FABRIC_BIN",
-            remedy=f"{_GET_FABRIC}; ENGINE=devnet starts the embedded ledger, which needs nothing.",
+            remedy=f"{GET_FABRIC}; ENGINE=devnet starts the embedded ledger, which needs nothing.",
         )
     return DevnetEngine(), (
         "No Hyperledger Fabric was found on PATH or in FABRIC_BIN, so this is devnet: the same protocols from one "
-        f"process, without fault tolerance or decentralisation; {_GET_FABRIC}."
+        f"process, without fault tolerance or decentralisation; {GET_FABRIC}."
     )
 
 

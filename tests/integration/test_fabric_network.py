@@ -177,6 +177,19 @@ def test_a_chaincode_port_serves_nobody_without_the_organisations_certificate(fo
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+def test_the_doctor_finds_nothing_on_a_sound_network(folder, up):
+    done = call(folder, "doctor")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines() == [
+        f"ok       {name}"
+        for name in (
+            *("Fabric's programs", "one version of Fabric", "certificates", "endorsement policy", "processes"),
+            *("clocks", "heights", "approvals", "endorsement"),
+        )
+    ]
+
+
 @pytest.mark.parametrize("name", ["peer0-org2", "orderer1", "ca-org3", "fl-org1"])
 def test_a_killed_process_comes_back_and_nothing_is_lost(folder, up, name):
     before = pids(folder)[name]

@@ -67,7 +67,7 @@ def main() -> int:
 
 def suite(name: str, environment: dict[str, str], arguments: list[str], report: Path) -> list[dict]:
     """Runs pytest and returns a record for each test."""
-    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-o", "junit_family=xunit1", *arguments]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
     return [read(name, case) for case in ET.parse(report).iter("testcase")]
 

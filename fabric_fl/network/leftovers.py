@@ -36,11 +36,22 @@ def find(home: Home) -> list[int]:
 
 def end(home: Home, grace_s: float) -> None:
     """Ends the network's processes: SIGTERM, and SIGKILL for who is still there after `grace_s` seconds."""
-    _signal(find(home), signal.SIGTERM)
+    asked = find(home)
+    _signal(asked, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while (left := find(home)) and time.monotonic() < deadline:
+    # a process that is ending has no environment any more, and still holds its ports
+    while (left := [*find(home), *filter(_is_ending, asked)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     _signal(left, signal.SIGKILL)
+
+
+def _is_ending(pid: int) -> bool:
+    try:
+        entry = Path(f"/proc/{pid}")
+        state = (entry / "stat").read_text().rpartition(") ")[2][0]
+        return state not in "ZX" and not (entry / "environ").read_bytes()
+    except OSError:
+        return False
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -78,15 +78,12 @@ class Supervisor:
     def run(self, programs: Sequence[Program]) -> None:
         """Makes exactly `programs` run: starts what is missing or was given up, ends what is no longer wanted."""
         self._home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        config = render(self._home, programs)
-        changed = not self._home.supervisor_config.exists() or self._home.supervisor_config.read_text() != config
-        if changed:
-            self._home.supervisor_config.write_text(config)
+        self._home.supervisor_config.write_text(render(self._home, programs))
         if not self.is_running():
             self._start_supervisord()
             return
-        if changed:
-            self._reload()
+        # also when the file says nothing new: an `up` that was interrupted may have written it and got no further
+        self._reload()
         self._start_given_up()
 
     def restart(self, name: str) -> None:

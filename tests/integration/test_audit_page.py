@@ -1,0 +1,74 @@
+"""Every command of docs/audit.md, run in one shell on both engines; each block prints what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fabric_programs import needs_fabric
+from task_processes import finish, running_network
+
+from fabric_fl.fabric.ca import CAClient
+from fabric_fl.fabric.mspdir import write_msp_dir
+from fabric_fl.fabric.profile import ConnectionProfile
+from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.engine import find_program
+
+pytestmark = needs_fabric
+
+PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
+BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(PAGE.read_text())
+MARK = "=== end of block ==="
+
+
+@pytest.fixture(params=["devnet", "fabric"])
+def folder(request, tmp_path: Path) -> Iterator[Path]:
+    """A directory with a network on which a task has run, and an auditor's identity."""
+    consortium = Consortium.default(3).on_free_ports()
+    with running_network(tmp_path / ".network", consortium, request.param) as network:
+        network.create_task("task-1")
+        finish([network.start(index, "task-1") for index in range(3)])
+        enrol_auditor(tmp_path / ".network" / "org3", tmp_path / "auditor" / "msp")
+        yield tmp_path
+
+
+def enrol_auditor(organisation: Path, msp: Path) -> None:
+    profile = ConnectionProfile.load(organisation)
+    client = CAClient(profile.authority, profile.msp_id)
+    registrar = client.enroll(*profile.authority.registrar)
+    secret = client.register(registrar, "auditor", attributes={"fl.roles": "auditor"})
+    tls = [profile.authority.tls_ca_certs]
+    write_msp_dir(msp, ca_certs=[client.ca_certificates()], tls_ca_certs=tls, signer=client.enroll("auditor", secret))
+
+
+def pattern(printed: str) -> re.Pattern[str]:
+    """Returns what matches a block's output; … stands for anything within a line."""
+    return re.compile(".*".join(re.escape(part) for part in printed.strip().split("…")))
+
+
+def test_every_command_of_the_audit_page_prints_what_the_page_says(folder: Path) -> None:
+    programs = {str(find_program(name, os.environ).parent) for name in ("peer", "configtxgen")}
+    script = "set -u\n" + "".join(f"{commands}\necho '{MARK}'\n" for commands, _ in BLOCKS)
+
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={"PATH": os.pathsep.join([*sorted(programs), "/usr/bin", "/bin"]), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert len(BLOCKS) >= 8
+    outputs = done.stdout.split(f"{MARK}\n")[:-1]
+    assert len(outputs) == len(BLOCKS), done.stderr
+    for (commands, expected), output in zip(BLOCKS, outputs, strict=True):
+        # peer ends what it prints with an empty line in some versions
+        said = "\n".join(line for line in output.splitlines() if line.strip())
+        assert pattern(expected).fullmatch(said), f"{commands}\nprinted\n{output}\nand to stderr\n{done.stderr}"

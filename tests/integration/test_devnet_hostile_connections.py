@@ -152,18 +152,17 @@ def test_thousands_who_wait_for_what_never_comes_are_forgotten_when_they_go(serv
 def test_the_ca_refuses_what_is_too_long_or_too_deep_and_goes_on(server: Server) -> None:
     where = endpoints(server)["ca"]
     bodies = [bytes(10 * MEBIBYTE), b"[" * 1_000_000, b'{"id":' * 150_000]
-    for body in bodies:
+    post = "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
+    requests = [post.format(len(body)).encode() + body for body in bodies]
+    requests.append(b"GET /cainfo HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * MEBIBYTE)
+    for request in requests:
         with _tls(*where) as connection:
-            head = f"POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             try:
-                connection.sendall(head + body)
+                connection.sendall(request)
                 status = connection.recv(65536).split()[1]
-            except ConnectionError:  # it may hang up while we still talk
+            except (ConnectionError, ssl.SSLError):  # it may hang up while we still talk
                 continue
             assert status in (b"400", b"401", b"413")
-    with _tls(*where) as connection:
-        connection.sendall(b"GET /cainfo HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * MEBIBYTE)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
     assert ca_info(server).startswith(b"HTTP/1.1 200 OK")
 
 

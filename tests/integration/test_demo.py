@@ -69,5 +69,6 @@ def test_an_interrupted_demo_leaves_no_process_behind(seconds: float, tmp_path: 
     time.sleep(seconds)
     os.killpg(demo.pid, signal.SIGINT)
     printed, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 130, printed
+    # before Python has read the program's first line there is nobody yet to end it in order, and nothing to end
+    assert demo.returncode in (130, -signal.SIGINT), printed
     assert processes_about(home) == []

@@ -2,7 +2,10 @@
 
 import sys
 
+from demo import interrupt
+
 try:
+    interrupt.listen()
     from demo.run import main
 
     code = main()

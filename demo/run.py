@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from fabric_protos.common.ledger_pb2 import BlockchainInfo
 from rich.console import Console
 from rich.live import Live
 
-from demo import report
+from demo import interrupt, report
 from demo.enrol import enrol
 from demo.patients import load
 from demo.show import RoundLine, Story, ending, table
@@ -51,9 +50,9 @@ def main() -> int:
     parser.add_argument("--home", type=Path, help="where the network lives; a temporary folder by default")
     parser.add_argument("--output", type=Path, default=ROOT / "demo", help="where report.json and the plot go")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow looks for graphics cards and reports each that is missing
     console = Console(stderr=False)
+    interrupt.check()
     with contextlib.ExitStack() as resources:
         home = arguments.home or Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="fabric-fl-")))
         story = run(home, console, resources)
@@ -69,14 +68,17 @@ def run(home: Path, console: Console, resources: contextlib.ExitStack) -> Story:
     story = Story(resources.enter_context(network(home, console)))
     folders = {name: home / name for name in NAMES}
     for name, folder in folders.items():
+        interrupt.check()
         console.print(f"{name}, {NAMES[name]}: enrolled with its own CA as {enrol(folder)}")
     sessions = {name: resources.enter_context(open_session(folder)) for name, folder in folders.items()}
     with hospitals(folders, home) as processes:
         prepare(home, sessions)
+        interrupt.check()
         console.print("all registered on the ledger; two of three issued the tokens; org1 created the task")
         follow(story, sessions["org1"], processes, console)
         for name, process in processes.items():
             output, _ = process.communicate()
+            interrupt.check()
             if process.returncode:
                 raise SystemExit(f"{name} ended with code {process.returncode}; its log: {home / name}.log")
             story.alone[name] = json.loads(output.splitlines()[-1])["alone"]
@@ -144,6 +146,7 @@ def follow(story: Story, session: Session, processes: dict[str, subprocess.Popen
     accuracy = Accuracy(session)
     with Live(table(story, "the hospitals load TensorFlow…"), console=console, refresh_per_second=4) as live:
         while True:
+            interrupt.check()
             status = ledger.status(TASK)
             for round_ in ledger.rounds(TASK)[len(_final(story)) :]:
                 line = RoundLine(round_.number, round_.selected, round_.status)
@@ -212,7 +215,3 @@ def height(folder: Path) -> int:
     with connect(folder) as gateway:
         info = gateway.network(CHANNEL).contract("qscc").evaluate("GetChainInfo", CHANNEL)
     return int(BlockchainInfo.FromString(info).height)
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt

@@ -68,7 +68,11 @@ def test_an_interrupted_demo_leaves_no_process_behind(seconds: float, tmp_path: 
     demo = start(home, tmp_path)
     time.sleep(seconds)
     os.killpg(demo.pid, signal.SIGINT)
-    printed, _ = demo.communicate(timeout=60)
+    try:
+        printed, _ = demo.communicate(timeout=60)
+    finally:
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGTERM)
     # before Python has read the program's first line there is nobody yet to end it in order, and nothing to end
     assert demo.returncode in (130, -signal.SIGINT), printed
     assert processes_about(home) == []

@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 STAMP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fabric soak bench lint network-up network-down network-status clean tff-platform
+.PHONY: help demo test test-fabric chaos soak bench lint network-up network-down network-status clean tff-platform
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ test: lint ## lint, types and every test; says in a line what was skipped and wh
 
 test-fabric: $(STAMP) ## all of it on Fabric's own programs, into docs/compatibility.json; fails without them
 	@$(BIN)/python tests/compatibility.py
+
+chaos: $(STAMP) ## kill every process of a network of Fabric's in turn in a running task; the table goes to docs/chaos.md
+	@$(BIN)/python tests/chaos.py
 
 soak: $(STAMP) ## the tests that scale, at their full counts (takes long); SEED=… repeats a run of bench/soak.json
 	@SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200

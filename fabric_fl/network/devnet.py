@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fabric_fl.network.chaincode import chaincode_id, chaincode_programs
@@ -42,7 +42,9 @@ class DevnetEngine:
         )
         return [devnet, *chaincode_programs(plan, chaincode_id(plan.consortium.chaincode))]
 
-    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
+    def bring_up(
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+    ) -> None:
         """Makes `wanted` run; devnet needs nothing else."""
         supervisor.run(wanted)
 

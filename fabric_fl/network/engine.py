@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -31,8 +31,10 @@ class Engine(Protocol):
     def programs(self, plan: Plan, home: Home) -> list[Program]:
         """Writes the engine's configuration below `home` and returns what must run."""
 
-    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
-        """Makes `wanted`, what `programs` returned, run in the engine's order."""
+    def bring_up(
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+    ) -> None:
+        """Makes `wanted`, what `programs` returned, run in the engine's order; `tell` is given lines for people."""
 
 
 def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) -> tuple[Engine, str]:

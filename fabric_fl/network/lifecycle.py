@@ -92,7 +92,7 @@ def up(
         # only now: who has to change a port must not be told that this is another network
         keep(place, asked, plan)
         write_participant_files(place, plan.consortium)
-        chosen.bring_up(plan, place, programs, supervisor)
+        chosen.bring_up(plan, place, programs, supervisor, tell)
         readiness.wait_until_ready(place, plan.consortium, timeout_s, supervisor.what_cannot_start)
         readiness.found_consortium(place, plan.consortium)
     return RunningNetwork(place.root, plan)

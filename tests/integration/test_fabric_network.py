@@ -233,6 +233,34 @@ def test_another_contract_is_the_next_sequence_and_the_ledger_stays(folder, up, 
     assert json.loads(said)["name"] == "Hospital 1"
 
 
+def test_certificates_are_renewed_as_the_operators_page_says(folder, up):
+    home = folder / ".network"
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (block,) = [one for one in page.split("```")[1::2] if "rm -r fabric/peer0-org2/msp" in one]
+    watched = [home / "fabric" / "peer0-org2" / "tls" / "server.crt", home / "fabric/chaincode/org2/client/server.crt"]
+    before = [path.read_bytes() for path in watched]
+    commands = block.replace("network up --home .", "network up --home . --consortium ../network/consortium.yaml")
+
+    subprocess.run(
+        ["sh", "-euc", commands],
+        cwd=folder,
+        env={**os.environ, "ENGINE": "fabric", "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+    )
+
+    for path, old in zip(watched, before, strict=True):
+        assert path.read_bytes() != old
+    deadline = time.monotonic() + 30
+    while any(problems := network.status(home).endorses.values()):
+        assert time.monotonic() < deadline, list(problems)
+        time.sleep(0.2)
+    released = list(
+        home.glob("fabric/peer0-org2/data/externalbuilder/builds/*/release/chaincode/server/connection.json")
+    )
+    assert [json.loads(path.read_text())["client_cert"] for path in released] == [watched[1].read_text()]
+
+
 def test_an_interrupted_up_goes_on(tmp_path):
     consortium = Consortium.default(2).on_free_ports()
     (tmp_path / "network").mkdir()

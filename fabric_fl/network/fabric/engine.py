@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,7 +71,9 @@ class FabricEngine:
             ),
         ]
 
-    def bring_up(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor) -> None:
+    def bring_up(
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+    ) -> None:
         """Makes `wanted` run: the CAs first, where anybody lacks a certificate; then channel and chaincode.
 
         Raises:
@@ -87,6 +89,8 @@ class FabricEngine:
             self._tools, plan.consortium.channel, topology, home, deadline, supervisor.what_cannot_start
         )
         packages = _packages(plan)
+        for name in sorted({one.name for one in plan.chaincodes}):
+            tell(f"The processes of the chaincode {name} that you run register with CHAINCODE_ID={packages[name].id}")
         running = {process.name for process in supervisor.processes() if process.state == "RUNNING"}
         everything_runs = all(program.name in running for program in wanted)
         if not everything_runs:

@@ -38,6 +38,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    before = tree()
     checks: list[dict] = []
     with tempfile.TemporaryDirectory(prefix="fabric-fl-") as folder:
         for name, (environment, arguments) in SUITES.items():
@@ -48,8 +49,9 @@ def main() -> int:
     record = {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "commit": before[0],
+        # also when somebody changed or committed something while this ran
+        "uncommitted_changes": bool(before[1]) or tree() != before,
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "summary": summary(checks),
@@ -119,6 +121,11 @@ def versions() -> dict[str, str]:
         "Fabric CA": next((line.split()[-1] for line in authority.splitlines() if "Version:" in line), "unknown"),
         "Python": platform.python_version(),
     }
+
+
+def tree() -> tuple[str, str]:
+    """Returns the commit and what differs from it; the record itself does not count."""
+    return git("rev-parse", "HEAD"), git("status", "--porcelain", "--", ".", f":!{RECORD.relative_to(ROOT)}")
 
 
 def git(*arguments: str) -> str:

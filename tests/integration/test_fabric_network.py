@@ -255,10 +255,9 @@ def test_certificates_are_renewed_as_the_operators_page_says(folder, up):
     while any(problems := network.status(home).endorses.values()):
         assert time.monotonic() < deadline, list(problems)
         time.sleep(0.2)
-    released = list(
-        home.glob("fabric/peer0-org2/data/externalbuilder/builds/*/release/chaincode/server/connection.json")
-    )
-    assert [json.loads(path.read_text())["client_cert"] for path in released] == [watched[1].read_text()]
+    released = home.glob("fabric/peer0-org2/data/externalbuilder/builds/*/release/chaincode/server/connection.json")
+    # one for each package that was ever installed
+    assert {json.loads(path.read_text())["client_cert"] for path in released} == {watched[1].read_text()}
 
 
 def test_an_interrupted_up_goes_on(tmp_path):

@@ -81,11 +81,13 @@ def end_workers() -> None:
     for pid in _children():
         with suppress(OSError):  # it may end by itself at the same moment
             if Path(f"/proc/{pid}/comm").read_text().strip() == WORKER:
-                os.kill(pid, signal.SIGTERM)  # TFF waits for it, when its manager goes
+                # TFF waits for it when its manager goes, without a limit; it was seen to ignore a polite request.
+                os.kill(pid, signal.SIGKILL)
 
 
 def _release_executor(tff: Any) -> None:
     """Let TFF end its executor while it still can: later in the interpreter's exit its finalizer fails."""
+    end_workers()
     framework = tff.framework
     framework.set_default_context(framework.SyncExecutionContext(framework.local_cpp_executor_factory()))
     gc.collect()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_the_digest_is_of_the_contract_that_is_installed(tmp_path, monkeypatch):
     for name in ("fl_chaincode", "fabric_ccaas"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("")
+        monkeypatch.delitem(sys.modules, name, raising=False)  # what is imported already is not looked for again
     monkeypatch.syspath_prepend(tmp_path)
 
     elsewhere = rules_digest()

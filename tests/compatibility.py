@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,9 +87,13 @@ def read(name: str, case: ET.Element) -> dict:
 
 def demo(engine: str, output: Path) -> list[str]:
     """Runs the demo and returns the digests of its committed models; none where it failed."""
-    command = [sys.executable, "-m", "demo", "--output", str(output)]
+    home = output / "network"
+    command = [sys.executable, "-m", "demo", "--home", str(home), "--output", str(output)]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "ENGINE": engine}, check=False)
     if done.returncode:
+        kept = tempfile.mkdtemp(prefix="fabric-fl-demo-logs-")
+        shutil.copytree(home / "logs", kept, dirs_exist_ok=True)
+        print(f"the demo on {engine} failed; its network's logs are in {kept}", file=sys.stderr)
         return []
     report = json.loads((output / "report.json").read_text())
     assert report["engine"] == engine

@@ -221,7 +221,8 @@ def test_an_unknown_transaction_in_a_checkpoint_leaves_the_start_position(networ
     request = _request(network, start=start, after=secrets.token_hex(32))
     with pytest.raises(grpc.RpcError) as caught:
         next(iter(network.organisations[0].gateway_stub.ChaincodeEvents(request, timeout=1)))
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # whose clock is faster, the client's or the server's, decides who ends the call at its deadline
+    assert caught.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
 def test_a_refused_stream_of_the_client_is_an_error_of_its_own(network):

@@ -25,13 +25,20 @@ class Address:
 
 @dataclass(frozen=True)
 class Organisation:
-    """A member: its peers (the first is its gateway), its CA and its chaincode process."""
+    """A member: its peers (the first is its gateway), its CA and its chaincode process.
+
+    Attributes:
+        orderers: Those that it runs itself; none where the orderers are an organisation of their own.
+        blobs: URL under which the others read its blobs, where that is not a directory beside theirs.
+    """
 
     name: str
     msp_id: str
     peers: tuple[Address, ...]
     ca: Address
     chaincode: Address
+    orderers: tuple[Address, ...] = ()
+    blobs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Consortium:
+    """Who takes part. `orderers` is empty where organisations run orderers of their own."""
+
     organisations: tuple[Organisation, ...]
     orderers: tuple[Address, ...]
     channel: str = "fl"
@@ -74,11 +83,17 @@ class Consortium:
     def msp_ids(self) -> tuple[str, ...]:
         return tuple(organisation.msp_id for organisation in self.organisations)
 
+    @property
+    def ordering(self) -> tuple[Address, ...]:
+        """Every orderer, whoever runs it."""
+        return self.orderers + tuple(address for one in self.organisations for address in one.orderers)
+
     def addresses(self) -> dict[str, Address]:
         """Every address that something listens on, by the field that gives it."""
         listed = {f"orderers[{index}]": address for index, address in enumerate(self.orderers)}
         for one in self.organisations:
             listed |= {f"{one.name}.peers[{index}]": address for index, address in enumerate(one.peers)}
+            listed |= {f"{one.name}.orderers[{index}]": address for index, address in enumerate(one.orderers)}
             listed |= {f"{one.name}.ca": one.ca, f"{one.name}.chaincode": one.chaincode}
         return listed
 
@@ -101,7 +116,11 @@ class Consortium:
             orderers=tuple(map(place, self.orderers)),
             organisations=tuple(
                 dataclasses.replace(
-                    one, peers=tuple(map(place, one.peers)), ca=place(one.ca), chaincode=place(one.chaincode)
+                    one,
+                    peers=tuple(map(place, one.peers)),
+                    ca=place(one.ca),
+                    chaincode=place(one.chaincode),
+                    orderers=tuple(map(place, one.orderers)),
                 )
                 for one in self.organisations
             ),
@@ -125,6 +144,9 @@ class Consortium:
                         peers=tuple(Address(**peer) for peer in one["peers"]),
                         ca=Address(**one["ca"]),
                         chaincode=Address(**one["chaincode"]),
+                        # records of older versions have neither
+                        orderers=tuple(Address(**each) for each in one.get("orderers", ())),
+                        blobs=one.get("blobs"),
                     )
                     for one in record["organisations"]
                 ),

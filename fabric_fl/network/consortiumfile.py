@@ -20,6 +20,7 @@ from fabric_fl.strictyaml import Field, load
 SCHEMA = 1
 _MAX_BYTES = 99 * 1024 * 1024  # Fabric's own ceiling: what fits into one gRPC message
 _NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # also a host name
+_URL = r"[a-z][a-z0-9+.-]*://[^\s@]+"  # no password: everybody has this file
 _RESERVED_NAMES = {"devnet", "fabric", "logs", "orderer"}  # directories of .network, and the orderers' own
 
 
@@ -30,7 +31,7 @@ def load_consortium(path: Path) -> Consortium:
         ConsortiumError: It names file, line and field.
     """
     document = load(path, ConsortiumError)
-    fields = document.mapping(("schema", "channel", "organisations", "orderers"), ("chaincode", "endorsement", "batch"))
+    fields = document.mapping(("schema", "channel", "organisations"), ("orderers", "chaincode", "endorsement", "batch"))
     if fields["schema"].integer(0, 2**31) != SCHEMA:
         raise fields["schema"].error(f"this version of fabric-fl reads schema {SCHEMA}")
     optional: dict[str, Any] = {}
@@ -41,15 +42,19 @@ def load_consortium(path: Path) -> Consortium:
     if "batch" in fields:
         optional["batch"] = _batch(fields["batch"])
     addresses = _Addresses()
-    orderers = tuple(map(addresses.read, fields["orderers"].sequence(1, 5)))
-    if len(orderers) % 2 == 0:
-        raise fields["orderers"].error(f"Raft needs 1, 3 or 5 orderers, found {len(orderers)}")
-    return Consortium(
+    if "orderers" in fields:
+        optional["orderers"] = tuple(map(addresses.read, fields["orderers"].sequence(1, 5)))
+    consortium = Consortium(
         organisations=_organisations(fields["organisations"], addresses),
-        orderers=orderers,
         channel=fields["channel"].string(r"[a-z][a-z0-9.-]{0,248}", "a channel name in lower case"),
-        **optional,
+        **{"orderers": (), **optional},
     )
+    if consortium.orderers and len(consortium.ordering) > len(consortium.orderers):
+        raise fields["orderers"].error("orderers are listed here or by the organisations that run them, not both")
+    if len(consortium.ordering) not in (1, 3, 5):
+        where = fields.get("orderers", document)
+        raise where.error(f"Raft needs 1, 3 or 5 orderers, found {len(consortium.ordering)}")
+    return consortium
 
 
 class _Addresses:
@@ -74,7 +79,7 @@ class _Addresses:
 def _organisations(entries: Field, addresses: _Addresses) -> tuple[Organisation, ...]:
     organisations: list[Organisation] = []
     for entry in entries.sequence():
-        fields = entry.mapping(("name", "msp_id", "peers", "ca", "chaincode"))
+        fields = entry.mapping(("name", "msp_id", "peers", "ca", "chaincode"), ("orderers", "blobs"))
         organisation = Organisation(
             name=fields["name"].string(_NAME, "a name of lower-case letters, digits and hyphens"),
             msp_id=fields["msp_id"].string(
@@ -83,6 +88,10 @@ def _organisations(entries: Field, addresses: _Addresses) -> tuple[Organisation,
             peers=tuple(map(addresses.read, fields["peers"].sequence(1, 9))),
             ca=addresses.read(fields["ca"]),
             chaincode=addresses.read(fields["chaincode"]),
+            orderers=tuple(map(addresses.read, fields["orderers"].sequence(1, 5))) if "orderers" in fields else (),
+            blobs=fields["blobs"].string(_URL, "a URL such as https://blobs.org1.example")
+            if "blobs" in fields
+            else None,
         )
         if organisation.name in _RESERVED_NAMES:
             raise fields["name"].error(f"{organisation.name} is the name of a directory of the network itself")

@@ -23,8 +23,8 @@ class DevnetEngine:
 
     def check(self, plan: Plan) -> None:
         """Raises EngineError when devnet cannot run such a network."""
-        if len(plan.consortium.orderers) > 1:
-            raise EngineError(f"devnet has one orderer, and {len(plan.consortium.orderers)} are listed")
+        if len(plan.consortium.ordering) > 1:
+            raise EngineError(f"devnet has one orderer, and {len(plan.consortium.ordering)} are listed")
         for one in plan.consortium.organisations:
             if len(one.peers) > 1:
                 raise EngineError(f"devnet has one peer an organisation, and {one.name} lists {len(one.peers)}")
@@ -52,7 +52,7 @@ class DevnetEngine:
 def render(plan: Plan, home: Home) -> dict[str, Any]:
     """Returns the configuration of the devnet process."""
     consortium = plan.consortium
-    orderer = consortium.orderers[0]
+    (orderer,) = consortium.ordering
     return {
         "schema": 1,
         "channel": consortium.channel,

@@ -60,6 +60,10 @@ def test_what_is_left_out_has_a_default(load):
         (("localhost:7050", "localhost:70500"), 4, "orderers[0]: expected host:port"),
         (("localhost:7050", "localhost:07050"), 4, "orderers[0]: expected host:port"),
         (("  - localhost:7050", "  - a:1\n  - a:2"), 4, "orderers: Raft needs 1, 3 or 5 orderers, found 2"),
+        (("orderers:\n  - localhost:7050\n", ""), 1, "Raft needs 1, 3 or 5 orderers, found 0"),
+        (("    ca:", "    orderers: [a:1]\n    ca:"), 4, "orderers are listed here or by the organisations that run"),
+        (("    ca:", "    blobs: blobs\n    ca:"), 9, "organisations[0].blobs: expected a URL such as"),
+        (("    ca:", "    blobs: https://me:secret@a\n    ca:"), 9, "organisations[0].blobs: expected a URL such as"),
         (("- name: org1", "- name: Org1"), 6, "organisations[0].name: expected a name of lower-case letters"),
         (("- name: org1", "- name: logs"), 6, "organisations[0].name: logs is the name of a directory"),
         (("Org1MSP", "Org 1"), 7, "organisations[0].msp_id: expected an MSP id"),
@@ -81,6 +85,18 @@ def test_a_mistake_is_refused_with_its_line_and_field(load, tmp_path, change, li
     where, found = f"{tmp_path / 'consortium.yaml'}, line {line}", refused.value.message
     assert found.startswith(f"{where}: ")
     assert complaint in found
+
+
+def test_organisations_may_run_the_orderers_and_say_where_their_blobs_are_read(load):
+    own = "    orderers: [a:1]\n    blobs: https://blobs.org1.example\n"
+
+    consortium = load(GOOD.replace("orderers:\n  - localhost:7050\n", "") + own)
+
+    assert consortium.orderers == ()
+    assert consortium.ordering == consortium.organisations[0].orderers == (Address("a", 1),)
+    assert consortium.organisations[0].blobs == "https://blobs.org1.example"
+    assert consortium.addresses()["org1.orderers[0]"] == Address("a", 1)
+    assert Consortium.from_json(json.loads(json.dumps(consortium.to_json()))) == consortium
 
 
 def test_two_organisations_cannot_share_a_name_or_an_msp_id(load):

@@ -87,7 +87,7 @@ class Admission:
         until_it_works(join, self._deadline, self._died)
 
     def _osnadmin(self, orderer: Orderer, verb: str, *arguments: str | Path) -> tuple[int, str]:
-        admin = self._layout.orderer_admin
+        admin = self._layout.orderer_admin(orderer.organisation)
         answer = self._tools.run(
             "osnadmin",
             *("channel", verb),

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fabric_fl.fabric.clientfiles import Authority, Member, Server, write_client_files
 from fabric_fl.network.consortium import Consortium
 from fabric_fl.network.fabric.caconfig import REGISTRAR
 from fabric_fl.network.fabric.enrolment import secret_of
 from fabric_fl.network.fabric.layout import Layout
-from fabric_fl.network.fabric.topology import ORDERER_ORGANISATION, Topology
+from fabric_fl.network.fabric.topology import Topology
 from fabric_fl.network.home import Home
 
 
-def write_folders(consortium: Consortium, topology: Topology, home: Home) -> None:
-    """Writes `.network/<organisation>` for all; only its own folder tells an organisation's registrar's secret."""
+def write_folders(consortium: Consortium, topology: Topology, home: Home, own: Sequence[str]) -> None:
+    """Writes `.network/<organisation>` for each of `own`; only there is that organisation's registrar's secret told."""
     layout = Layout.of(home)
-    root = layout.ca_certificate(topology.authority(ORDERER_ORGANISATION).name).read_bytes()
-    orderers = [Server(one.name, str(one.address), root) for one in topology.orderers]
     names = [one.name for one in consortium.organisations]
-    for name in names:
+    for name in own:
         members = [_member(other, topology, layout, with_secret=other == name) for other in names]
-        own = members[names.index(name)]
-        write_client_files(home.organisation(name), own, members, orderers, consortium.channel)
+        # its own orderers first: they are the nearest
+        orderers = [
+            Server(
+                one.name,
+                str(one.address),
+                layout.ca_certificate(topology.authority(one.organisation).name).read_bytes(),
+            )
+            for one in sorted(topology.orderers, key=lambda each: each.organisation != name)
+        ]
+        write_client_files(home.organisation(name), members[names.index(name)], members, orderers, consortium.channel)
 
 
 def _member(organisation: str, topology: Topology, layout: Layout, *, with_secret: bool) -> Member:

@@ -8,7 +8,7 @@ import yaml
 
 from fabric_fl.network.consortium import ORDERER_MSP_ID, Consortium
 from fabric_fl.network.fabric.layout import Layout
-from fabric_fl.network.fabric.topology import ORDERER_ORGANISATION, Topology
+from fabric_fl.network.fabric.topology import Authority, Topology
 
 PROFILE = "Channel"
 IDLE_TIMEOUT_MS = 10
@@ -55,6 +55,7 @@ def settings(
 
 def _ordering(consortium: Consortium, topology: Topology, layout: Layout) -> dict[str, Any]:
     batch = consortium.batch
+    ordering = {one.organisation for one in topology.orderers}
     return {
         "OrdererType": "etcdraft",
         "EtcdRaft": {
@@ -83,20 +84,27 @@ def _ordering(consortium: Consortium, topology: Topology, layout: Layout) -> dic
         },
         "MaxChannels": 0,
         "Organizations": [
-            {
-                "Name": ORDERER_MSP_ID,
-                "ID": ORDERER_MSP_ID,
-                "MSPDir": str(layout.msp(ORDERER_ORGANISATION)),
-                "OrdererEndpoints": [str(one.address) for one in topology.orderers],
-                "Policies": {
-                    "Readers": _signature(f"OR('{ORDERER_MSP_ID}.member')"),
-                    "Writers": _signature(f"OR('{ORDERER_MSP_ID}.member')"),
-                    "Admins": _signature(f"OR('{ORDERER_MSP_ID}.admin')"),
-                },
-            }
+            _ordering_member(one, topology, layout) for one in topology.authorities if one.organisation in ordering
         ],
         "Policies": {**_meta_policies(), "BlockValidation": _meta("ANY Writers")},
         "Capabilities": {"V2_0": True},
+    }
+
+
+def _ordering_member(member: Authority, topology: Topology, layout: Layout) -> dict[str, Any]:
+    msp_id = member.msp_id
+    # where an organisation has clients too, blocks are signed by its orderers alone
+    writer = "member" if msp_id == ORDERER_MSP_ID else "orderer"
+    return {
+        "Name": msp_id,
+        "ID": msp_id,
+        "MSPDir": str(layout.msp(member.organisation)),
+        "OrdererEndpoints": [str(one.address) for one in topology.orderers_of(member.organisation)],
+        "Policies": {
+            "Readers": _signature(f"OR('{msp_id}.member')"),
+            "Writers": _signature(f"OR('{msp_id}.{writer}')"),
+            "Admins": _signature(f"OR('{msp_id}.admin')"),
+        },
     }
 
 

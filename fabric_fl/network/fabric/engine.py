@@ -82,7 +82,7 @@ class FabricEngine:
         layout, topology = Layout.of(home), _topology(plan, home)
         deadline = time.monotonic() + _SECONDS
         self._enrol(plan, home, wanted, supervisor, deadline)
-        clients.write_folders(plan.consortium, topology, home)
+        clients.write_folders(plan.consortium, topology, home, [one.name for one in plan.consortium.organisations])
         _write_connections(plan, layout)
         write_genesis(self._tools, plan.consortium, topology, layout)
         deployment = Deployment(

@@ -54,27 +54,21 @@ class Enrolment:
 def enrolments(authority: Authority, topology: Topology, home: Home) -> list[Enrolment]:
     """Returns whom an organisation needs enrolled."""
     layout = Layout.of(home)
-    if authority.organisation == ORDERER_ORGANISATION:
-        nodes = [
-            Enrolment(
-                one.name,
-                "orderer",
-                layout.node(one.name) / "msp",
-                layout.node(one.name) / "tls",
-                names_of(one.address),
-            )
-            for one in topology.orderers
-        ]
-        return [*nodes, Enrolment("admin", "admin", tls=layout.orderer_admin)]
-    own = home.organisation(authority.organisation)
+    name = authority.organisation
+    orderers = topology.orderers_of(name)
+    nodes = [
+        Enrolment(one.name, role, layout.node(one.name) / "msp", layout.node(one.name) / "tls", names_of(one.address))
+        for role, group in (("orderer", orderers), ("peer", topology.peers_of(name)))
+        for one in group
+    ]
+    # as whom osnadmin speaks to the orderers
+    tls = layout.orderer_admin(name) if orderers else None
+    if name == ORDERER_ORGANISATION:
+        return [*nodes, Enrolment("admin", "admin", tls=tls)]
+    own = home.organisation(name)
     return [
-        *(
-            Enrolment(
-                one.name, "peer", layout.node(one.name) / "msp", layout.node(one.name) / "tls", names_of(one.address)
-            )
-            for one in topology.peers_of(authority.organisation)
-        ),
-        Enrolment("admin", "admin", own / "admin" / "msp"),
+        *nodes,
+        Enrolment("admin", "admin", own / "admin" / "msp", tls),
         Enrolment("client", "client", own / "msp", attributes={"fl.roles": ALL_ROLES}),
     ]
 

@@ -59,10 +59,9 @@ class Layout:
         """What the channel knows an organisation by: no key in it."""
         return self.root / "organisations" / organisation / "msp"
 
-    @property
-    def orderer_admin(self) -> Path:
-        """The TLS certificate and key with which the orderers' administrator joins them to a channel."""
-        return self.root / "orderer-admin"
+    def orderer_admin(self, organisation: str) -> Path:
+        """The TLS certificate and key with which an organisation's administrator joins its orderers to a channel."""
+        return self.root / "orderer-admin" / organisation
 
     def chaincode(self, organisation: str) -> Path:
         """An organisation's chaincode process's TLS files, and the connection files for its peers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +12,7 @@ from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.ports import free_ports
 
 ORDERER_ORGANISATION = "orderer"
+_ENDS = ("operations", "admin")  # what an orderer serves this machine alone
 _LOOPBACK = "127.0.0.1"
 _LOCAL = ("localhost", _LOOPBACK)
 
@@ -41,6 +42,8 @@ class Orderer:
     """A Raft orderer; `admin` is where osnadmin reaches it."""
 
     name: str
+    organisation: str
+    msp_id: str
     address: Address
     operations: Address
     admin: Address
@@ -63,29 +66,55 @@ class Topology:
             Authority(f"ca-{one.name}", one.name, one.msp_id, one.ca, local(f"ca-{one.name} operations"))
             for one in consortium.organisations
         ]
-        # reached by who runs the orderers alone, to enrol them and to renew their certificates
-        of_orderers = Authority(
-            "orderer-ca",
-            ORDERER_ORGANISATION,
-            ORDERER_MSP_ID,
-            Address("localhost", ports["orderer-ca"]),
-            local("orderer-ca operations"),
-        )
+        orderers = [
+            Orderer(
+                f"orderer{index + 1}",
+                ORDERER_ORGANISATION,
+                ORDERER_MSP_ID,
+                each,
+                *(local(f"orderer{index + 1} {end}") for end in _ENDS),
+            )
+            for index, each in enumerate(consortium.orderers)
+        ]
+        for one in consortium.organisations:
+            orderers += [
+                Orderer(name, one.name, one.msp_id, each, *(local(f"{name} {end}") for end in _ENDS))
+                for name, each in ((f"orderer{index}-{one.name}", each) for index, each in enumerate(one.orderers))
+            ]
+        if consortium.orderers:
+            # reached by who runs the orderers alone, to enrol them and to renew their certificates
+            members.append(
+                Authority(
+                    "orderer-ca",
+                    ORDERER_ORGANISATION,
+                    ORDERER_MSP_ID,
+                    Address("localhost", ports["orderer-ca"]),
+                    local("orderer-ca operations"),
+                )
+            )
         return cls(
-            authorities=(*members, of_orderers),
+            authorities=tuple(members),
             peers=tuple(
                 Peer(name, one.name, one.msp_id, address, local(f"{name} operations"))
                 for one in consortium.organisations
                 for name, address in ((f"peer{index}-{one.name}", each) for index, each in enumerate(one.peers))
             ),
-            orderers=tuple(
-                Orderer(name, address, local(f"{name} operations"), local(f"{name} admin"))
-                for name, address in ((f"orderer{index + 1}", each) for index, each in enumerate(consortium.orderers))
-            ),
+            orderers=tuple(orderers),
+        )
+
+    def part(self, organisations: Collection[str]) -> Self:
+        """Returns what some of the organisations run."""
+        return type(self)(
+            tuple(one for one in self.authorities if one.organisation in organisations),
+            tuple(one for one in self.peers if one.organisation in organisations),
+            tuple(one for one in self.orderers if one.organisation in organisations),
         )
 
     def authority(self, organisation: str) -> Authority:
         return next(one for one in self.authorities if one.organisation == organisation)
+
+    def orderers_of(self, organisation: str) -> tuple[Orderer, ...]:
+        return tuple(one for one in self.orderers if one.organisation == organisation)
 
     def peers_of(self, organisation: str) -> tuple[Peer, ...]:
         return tuple(one for one in self.peers if one.organisation == organisation)
@@ -93,10 +122,11 @@ class Topology:
 
 def local_ports(consortium: Consortium) -> list[str]:
     """Names the listeners that consortium.yaml does not: they serve this machine alone."""
-    names = ["orderer-ca", "orderer-ca operations"]
+    names = ["orderer-ca", "orderer-ca operations"] if consortium.orderers else []
     for index in range(len(consortium.orderers)):
-        names += [f"orderer{index + 1} operations", f"orderer{index + 1} admin"]
+        names += [f"orderer{index + 1} {end}" for end in _ENDS]
     for one in consortium.organisations:
+        names += [f"orderer{index}-{one.name} {end}" for index in range(len(one.orderers)) for end in _ENDS]
         names.append(f"ca-{one.name} operations")
         names += [f"peer{index}-{one.name} operations" for index in range(len(one.peers))]
     return names

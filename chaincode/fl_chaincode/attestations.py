@@ -13,6 +13,7 @@ from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
 from fl_chaincode.hashes import result_digest
 from fl_chaincode.records import ABORTED, COMMITTED, OPEN, Attestation, Opening, Reveal, Round
+from fl_chaincode.specification import DISTANT
 from fl_chaincode.state import Reader, Writer
 
 
@@ -95,10 +96,13 @@ def _check_content(state: Writer, round_: Round, attestation: Attestation) -> No
         if reveal is None:  # only those in the round's set can reveal
             raise FLError("FL-ATTESTATION-INCLUDED", f"{participant} has not revealed")
         # an update can be refused unread, for a size that cannot be right
-        if participant in one.included and reveal.digest not in one.fetched:
+        used = participant in one.included or one.refused.get(participant) == DISTANT
+        if used and reveal.digest not in one.fetched:
             raise FLError("FL-ATTESTATION-FETCHED", f"the digest of {participant}'s update is not in fetched")
     if len(one.included) < round_.min_updates:
-        raise FLError("FL-ROUND-MIN-UPDATES", f"{len(one.included)} of {round_.min_updates} updates are included")
+        weighed = lookup.task(state, one.task).aggregation.weighed(one.included, one.refused)
+        if not one.included or weighed < round_.min_updates:
+            raise FLError("FL-ROUND-MIN-UPDATES", f"{weighed} of {round_.min_updates} updates are included")
     if one.score_commitment is not None and lookup.task(state, one.task).scoring.rule == "none":
         raise FLError("FL-SCORE-UNUSED", f"task {one.task} is not scored")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from fabric_fl.network.consortium import ORDERER_MSP_ID
 from fabric_fl.network.fabric.topology import Orderer, listen_host
 
 _MESSAGE_BYTES = 100 * 1024 * 1024
@@ -36,7 +35,7 @@ def settings(orderer: Orderer, directory: str) -> dict[str, Any]:
             # the orderers reach each other where clients reach them, with the same certificate
             "Cluster": {"ClientCertificate": certificate, "ClientPrivateKey": key, "SendBufferSize": 100},
             "LocalMSPDir": f"{directory}/msp",
-            "LocalMSPID": ORDERER_MSP_ID,
+            "LocalMSPID": orderer.msp_id,
             "BCCSP": {"Default": "SW", "SW": {"Hash": "SHA2", "Security": 256}},
             "Authentication": {"TimeWindow": "15m"},
             "MaxRecvMsgSize": _MESSAGE_BYTES,

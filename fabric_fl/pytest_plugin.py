@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -27,6 +29,7 @@ def fabric_devnet() -> Iterator[Callable[..., Network]]:
 
     networks: dict[str, Network] = {}
     with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
 
         def start(**arguments: Any) -> Network:
             key = repr(sorted(arguments.items()))
@@ -35,3 +38,21 @@ def fabric_devnet() -> Iterator[Callable[..., Network]]:
             return networks[key]
 
         yield start
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Lets SIGTERM end a session as Ctrl-C does, meanwhile: what was started is ended, where pytest would just die."""
+    if threading.current_thread() is not threading.main_thread():  # some runners; only the main one hears of signals
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever insists must not disturb the cleaning up
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

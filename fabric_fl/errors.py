@@ -34,6 +34,7 @@ Every error carries a stable `code`, and a `remedy` that says what to do about i
     ├── NetworkError                     `fabric-fl network` cannot go on
     │   ├── ConsortiumError              a line of consortium.yaml
     │   ├── EngineError                  no engine, or not the one that was asked for
+    │   │   ├── DockerError              Docker does not answer, or refused
     │   │   └── ToolError                one of Fabric's programs failed
     │   ├── NetworkChangedError          another network exists there
     │   ├── NoNetworkError               no network exists there

@@ -10,7 +10,7 @@ import click
 
 from fabric_fl import network as networks
 from fabric_fl.cli.output import Output, aligned, with_output
-from fabric_fl.network import Consortium, ExternalChaincode, NetworkStatus, NoNetworkError
+from fabric_fl.network import Consortium, ExternalChaincode, NetworkStatus
 
 _CONSORTIUM = Path("network/consortium.yaml")
 
@@ -111,11 +111,7 @@ def status(home: Path, out: Output) -> None:
 @_home
 def logs(name: str | None, lines: int, follow: bool, home: Path) -> None:
     """Print what the network's processes said; NAME is one that `status` lists."""
-    available = sorted((home / "logs").glob("*.log"))
-    wanted = [path for path in available if name in (None, path.stem)]
-    if not wanted:
-        raise NoNetworkError(f"there is no log of {name or 'a network'} in {home / 'logs'}")
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, wanted)]
+    command = networks.log_command(name, home, lines=lines, follow=follow)
     sys.exit(subprocess.run(command, check=False).returncode)
 
 

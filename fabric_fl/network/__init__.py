@@ -1,9 +1,10 @@
 """Networks to run on: started, watched and ended the same way whatever ledger stands below."""
 
-from fabric_fl.network.consortium import Address, Batch, Consortium, Organisation
+from fabric_fl.network.consortium import Address, Batch, Consortium, Organisation, Versions
 from fabric_fl.network.consortiumfile import load_consortium
 from fabric_fl.network.errors import (
     ConsortiumError,
+    DockerError,
     EngineError,
     NetworkChangedError,
     NetworkError,
@@ -11,7 +12,7 @@ from fabric_fl.network.errors import (
     NotReadyError,
     PortTakenError,
 )
-from fabric_fl.network.lifecycle import NetworkStatus, RunningNetwork, down, restart, status, up
+from fabric_fl.network.lifecycle import NetworkStatus, RunningNetwork, down, log_command, restart, status, up
 from fabric_fl.network.plan import ExternalChaincode, Plan
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Batch",
     "Consortium",
     "ConsortiumError",
+    "DockerError",
     "EngineError",
     "ExternalChaincode",
     "NetworkChangedError",
@@ -30,8 +32,10 @@ __all__ = [
     "Plan",
     "PortTakenError",
     "RunningNetwork",
+    "Versions",
     "down",
     "load_consortium",
+    "log_command",
     "restart",
     "status",
     "up",

@@ -52,6 +52,20 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """Of Fabric and of Fabric CA: what Docker's images are taken of, and the channel's capabilities go by."""
+
+    version: str = "3.1.5"
+    ca: str = "1.5.21"
+
+    @property
+    def minor(self) -> tuple[int, int]:
+        """Fabric's major and minor version."""
+        major, minor, _ = map(int, self.version.split("."))
+        return major, minor
+
+
+@dataclass(frozen=True)
 class Consortium:
     """Who takes part. `orderers` is empty where organisations run orderers of their own."""
 
@@ -61,6 +75,7 @@ class Consortium:
     chaincode: str = "fl"
     endorsement: str = "majority"
     batch: Batch = field(default_factory=Batch)
+    fabric: Versions | None = None  # that of the programs found
 
     @classmethod
     def default(cls, organisations: int = 3) -> Self:
@@ -137,6 +152,8 @@ class Consortium:
                 **record,
                 "orderers": tuple(Address(**address) for address in record["orderers"]),
                 "batch": Batch(**record["batch"]),
+                # records of older versions have none
+                "fabric": Versions(**fabric) if (fabric := record.get("fabric")) else None,
                 "organisations": tuple(
                     Organisation(
                         name=one["name"],

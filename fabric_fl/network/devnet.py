@@ -13,13 +13,14 @@ from fabric_fl.network.errors import EngineError
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
-from fabric_fl.network.supervision import Supervisor
+from fabric_fl.network.runner import Runner
 
 _ROLES = "trainer,validator,coordinator,auditor,admin"
 
 
 class DevnetEngine:
     name = "devnet"
+    runtime = "native"
 
     def check(self, plan: Plan) -> None:
         """Raises EngineError when devnet cannot run such a network."""
@@ -43,7 +44,7 @@ class DevnetEngine:
         return [devnet, *chaincode_programs(plan, chaincode_id(plan.consortium.chaincode))]
 
     def bring_up(
-        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, tell: Callable[[str], None]
     ) -> None:
         """Makes `wanted` run; devnet needs nothing else."""
         supervisor.run(wanted)

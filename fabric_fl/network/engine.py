@@ -9,21 +9,30 @@ from pathlib import Path
 from typing import Protocol
 
 from fabric_fl.network.devnet import DevnetEngine
+from fabric_fl.network.docker.client import Docker
 from fabric_fl.network.errors import EngineError
 from fabric_fl.network.fabric.engine import FabricEngine
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
-from fabric_fl.network.supervision import Supervisor
+from fabric_fl.network.runner import Runner
 
 FABRIC_PROGRAMS = ("peer", "orderer", "configtxgen", "osnadmin", "fabric-ca-server", "fabric-ca-client")
+# What is run once, and not by an image of Fabric's: its images hold the servers alone.
+CLIENT_PROGRAMS = ("peer", "configtxgen", "osnadmin")
 GET_FABRIC = "https://hyperledger-fabric.readthedocs.io/en/latest/install.html says how to get Hyperledger Fabric"
 
 
 class Engine(Protocol):
-    """A ledger: it renders its configuration and says which programs make it up."""
+    """A ledger: it renders its configuration and says which programs make it up.
+
+    Attributes:
+        name: fabric or devnet.
+        runtime: native, or docker where the programs run in containers.
+    """
 
     name: str
+    runtime: str
 
     def check(self, plan: Plan) -> None:
         """Raises EngineError when this engine cannot run such a network."""
@@ -32,7 +41,7 @@ class Engine(Protocol):
         """Writes the engine's configuration below `home` and returns what must run."""
 
     def bring_up(
-        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, tell: Callable[[str], None]
     ) -> None:
         """Makes `wanted`, what `programs` returned, run in the engine's order; `tell` is given lines for people."""
 
@@ -42,24 +51,34 @@ def choose_engine(asked: str | None, environ: Mapping[str, str] = os.environ) ->
 
     Args:
         asked: fabric or devnet; None leaves it to the variable ENGINE and then to what is installed.
-        environ: Where ENGINE, PATH and FABRIC_BIN are read.
+        environ: Where ENGINE, FABRIC_RUNTIME, PATH and FABRIC_BIN are read.
 
     Raises:
-        EngineError: The engine that was asked for is not there.
+        EngineError: The engine or the runtime that was asked for is not there.
     """
     name = asked or environ.get("ENGINE") or "auto"
     if name not in ("auto", "devnet", "fabric"):
         raise EngineError(f"there is no engine {name!r}", remedy="ENGINE is fabric or devnet.")
+    runtime = environ.get("FABRIC_RUNTIME") or "native"
+    if runtime not in ("docker", "native"):
+        raise EngineError(f"there is no runtime {runtime!r}", remedy="FABRIC_RUNTIME is native or docker.")
     if name == "devnet":
         return DevnetEngine(), "devnet: the embedded ledger, one process without fault tolerance or decentralisation."
-    found = {program: find_program(program, environ) for program in FABRIC_PROGRAMS}
+    if runtime == "docker":
+        Docker.find(environ)
+    needed = CLIENT_PROGRAMS if runtime == "docker" else FABRIC_PROGRAMS
+    found = {program: find_program(program, environ) for program in needed}
     binaries = {program: path for program, path in found.items() if path is not None}
     missing = [program for program in found if program not in binaries]
     if not missing:
-        return FabricEngine(binaries), f"Hyperledger Fabric, its programs from {binaries['peer'].parent}."
-    if name == "fabric":
+        where = f"its programs from {binaries['peer'].parent}"
+        if runtime == "docker":
+            return FabricEngine(binaries, runtime), f"Hyperledger Fabric in Docker's containers, {where} around them."
+        return FabricEngine(binaries), f"Hyperledger Fabric, {where}."
+    if name == "fabric" or runtime == "docker":
+        containers = "; there are no images of these" if runtime == "docker" else ""
         raise EngineError(
-            f"{', '.join(missing)} not found on PATH or in FABRIC_BIN",
+            f"{', '.join(missing)} not found on PATH or in FABRIC_BIN{containers}",
             remedy=f"{GET_FABRIC}; ENGINE=devnet starts the embedded ledger, which needs nothing.",
         )
     return DevnetEngine(), (

@@ -4,6 +4,7 @@ FabricFLError
 └── NetworkError
     ├── ConsortiumError     consortium.yaml says something that cannot be
     ├── EngineError         the engine that was asked for cannot run here
+    │   └── DockerError     Docker does not answer, or refused
     ├── PortTakenError      another process listens on a port that the network needs
     ├── NetworkChangedError what was asked for differs from the network that exists
     ├── NoNetworkError      there is nothing to show, log or restart
@@ -28,6 +29,11 @@ class ConsortiumError(NetworkError):
 class EngineError(NetworkError):
     code = "FL-NETWORK-ENGINE"
     remedy = "ENGINE=devnet starts the embedded ledger, which needs nothing."
+
+
+class DockerError(EngineError):
+    code = "FL-NETWORK-DOCKER"
+    remedy = "Start Docker (its Compose plugin is needed too), or leave FABRIC_RUNTIME out to run without containers."
 
 
 class PortTakenError(NetworkError):

@@ -16,8 +16,9 @@ from fabric_fl.network.home import Home
 from fabric_fl.network.participantfile import write_participant_files
 from fabric_fl.network.plan import ExternalChaincode, Plan, keep, load, settle
 from fabric_fl.network.ports import is_free
+from fabric_fl.network.processstatus import ProcessStatus
 from fabric_fl.network.program import Program
-from fabric_fl.network.supervision import ProcessStatus, Supervisor
+from fabric_fl.network.runner import runner_of
 from fabric_fl.network.supervisorconf import STOP_SECONDS
 
 _READY_SECONDS = 60.0
@@ -79,19 +80,20 @@ def up(
     place = Home.at(home)
     chosen, notice = choose_engine(engine)
     _check_chaincodes(consortium, chaincodes)
-    asked = Plan(chosen.name, consortium, memory, tuple(chaincodes))
+    asked = Plan(chosen.name, consortium, memory, tuple(chaincodes), runtime=chosen.runtime)
     chosen.check(asked)
     with place.locked():
         plan = settle(place, asked)
         tell(notice)
         programs = chosen.programs(plan, place)
-        supervisor = Supervisor(place)
+        supervisor = runner_of(place, plan.runtime)
         if not supervisor.is_running():
             leftovers.end(place, grace_s=STOP_SECONDS)
             _refuse_taken_ports(programs)
         # only now: who has to change a port must not be told that this is another network
         keep(place, asked, plan)
         write_participant_files(place, plan.consortium)
+        supervisor.prepare(programs, tell)
         chosen.bring_up(plan, place, programs, supervisor, tell)
         readiness.wait_until_ready(place, plan.consortium, timeout_s, supervisor.what_cannot_start)
         readiness.found_consortium(place, plan.consortium)
@@ -110,7 +112,7 @@ def down(home: str | Path = ".network", *, wipe: bool = False) -> bool:
         leftovers.end(place, grace_s=STOP_SECONDS)
         return ran
     with place.locked():
-        supervisor = Supervisor(place)
+        supervisor = runner_of(place)
         ran = supervisor.is_running() or bool(leftovers.find(place))
         supervisor.shutdown()
         # only what a network wrote is a network's to delete
@@ -127,7 +129,7 @@ def status(home: str | Path = ".network") -> NetworkStatus:
     """
     place = Home.at(home)
     plan = load(place)
-    processes = Supervisor(place).processes()
+    processes = runner_of(place).processes()
     if processes:
         return NetworkStatus(place.root, plan, processes, readiness.probe(place, plan.consortium))
     why = "supervisord has ended, its processes have not" if leftovers.find(place) else "the network is down"
@@ -143,7 +145,16 @@ def restart(name: str, home: str | Path = ".network") -> None:
     place = Home.at(home)
     load(place)
     with place.locked():
-        Supervisor(place).restart(name)
+        runner_of(place).restart(name)
+
+
+def log_command(name: str | None, home: str | Path = ".network", *, lines: int = 50, follow: bool = False) -> list[str]:
+    """Returns the command that prints what the network's programs said; `name` chooses one of them.
+
+    Raises:
+        NoNetworkError: There is no such log.
+    """
+    return runner_of(Home.at(home)).log_command(name, lines, follow=follow)
 
 
 def _check_chaincodes(consortium: Consortium, chaincodes: Sequence[ExternalChaincode]) -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.consortium import Consortium, Versions
 from fabric_fl.network.errors import NetworkChangedError, NetworkError, NoNetworkError
 from fabric_fl.network.home import Home
 
@@ -30,12 +30,14 @@ class Plan:
     Attributes:
         memory: Nothing of the ledger is written to disk.
         chaincodes: Those that this network reaches but does not run.
+        runtime: native or docker.
     """
 
     engine: str
     consortium: Consortium
     memory: bool = False
     chaincodes: tuple[ExternalChaincode, ...] = ()
+    runtime: str = "native"
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -48,11 +50,15 @@ class Plan:
             consortium=Consortium.from_json(record["consortium"]),
             memory=record["memory"],
             chaincodes=tuple(ExternalChaincode(**one) for one in record["chaincodes"]),
+            # records of older versions have none
+            runtime=record.get("runtime", "native"),
         )
 
 
 def settle(home: Home, asked: Plan) -> Plan:
     """Returns `asked` with every port decided, as the first `up` of this network decided them.
+
+    Another version of Fabric is no other network, but an upgrade of this one.
 
     Raises:
         NetworkChangedError: Another network than the one asked for lies there.
@@ -60,14 +66,19 @@ def settle(home: Home, asked: Plan) -> Plan:
     if not home.record.exists():
         return dataclasses.replace(asked, consortium=asked.consortium.resolved())
     known_asked, plan = _read(home)
-    if known_asked != asked:
+    fabric = asked.consortium.fabric
+    if _of_fabric(known_asked, fabric) != asked:
         raise NetworkChangedError(f"{home.root} holds another network: {_difference(known_asked, asked)}")
-    return plan
+    return plan if fabric is None else _of_fabric(plan, fabric)
+
+
+def _of_fabric(plan: Plan, versions: Versions | None) -> Plan:
+    return dataclasses.replace(plan, consortium=dataclasses.replace(plan.consortium, fabric=versions))
 
 
 def keep(home: Home, asked: Plan, plan: Plan) -> None:
     """Writes down what was asked for and what was decided; nothing when that is written already."""
-    if home.record.exists():
+    if home.record.exists() and _read(home) == (asked, plan):
         return
     record = {"schema": _SCHEMA, "asked": asked.to_json(), "plan": plan.to_json()}
     temporary = home.record.with_suffix(".tmp")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric_fl.network.consortium import Address
+from fabric_fl.network.docker.container import Container
 
 _OVERRULING = re.compile(r"(CORE|ORDERER|FABRIC|CHAINCODE)_")
 
@@ -19,12 +20,14 @@ class Program:
         name: The word for it in `status`, `logs` and `restart`.
         command: Runs in the network's directory.
         listens: Where it will listen, by the field of consortium.yaml that says so.
+        container: How it runs in Docker, where the network does.
     """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     listens: Mapping[str, Address] = field(default_factory=dict)
+    container: Container | None = None
 
 
 def program_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,30 +8,19 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from fabric_fl.network import leftovers
 from fabric_fl.network.errors import NetworkError, NoNetworkError
 from fabric_fl.network.home import Home
+from fabric_fl.network.processstatus import ProcessStatus
 from fabric_fl.network.program import Program, program_environment
 from fabric_fl.network.supervisorconf import STOP_SECONDS, render
 
 _START_SECONDS = 10.0
 _ENDED = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
-
-
-@dataclass(frozen=True)
-class ProcessStatus:
-    """What supervisord says of one program: its state in supervisord's words, pid 0 when it does not run."""
-
-    name: str
-    state: str
-    pid: int
-    uptime_s: int
-    detail: str
 
 
 class Supervisor:
@@ -75,6 +64,9 @@ class Supervisor:
                 return f"{process.name} ended as soon as it was started: {self._last_line(process.name)}"
         return ""
 
+    def prepare(self, programs: Sequence[Program], tell: Callable[[str], None]) -> None:
+        """Does nothing: what runs natively is here, or was not found."""
+
     def run(self, programs: Sequence[Program]) -> None:
         """Makes exactly `programs` run: starts what is missing or was given up, ends what is no longer wanted."""
         self._home.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,6 +102,17 @@ class Supervisor:
             time.sleep(0.05)
         # also what outlived a supervisord that was killed
         leftovers.end(self._home, grace_s=STOP_SECONDS)
+
+    def log_command(self, name: str | None, lines: int, *, follow: bool) -> list[str]:
+        """Returns the command that prints what the programs said.
+
+        Raises:
+            NoNetworkError: There is no such log.
+        """
+        wanted = [path for path in sorted(self._home.logs.glob("*.log")) if name in (None, path.stem)]
+        if not wanted:
+            raise NoNetworkError(f"there is no log of {name or 'a network'} in {self._home.logs}")
+        return ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, wanted)]
 
     def _start_supervisord(self) -> None:
         leftovers.end(self._home, grace_s=STOP_SECONDS)

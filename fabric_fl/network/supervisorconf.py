@@ -10,6 +10,8 @@ from fabric_fl.network.home import Home
 from fabric_fl.network.program import Program
 
 STOP_SECONDS = 10  # between SIGTERM and SIGKILL
+LOG_MEGABYTES = 20
+LOG_FILES = 3  # the one that is written and those before it
 
 
 def render(home: Home, programs: Sequence[Program]) -> str:
@@ -56,8 +58,8 @@ def _program(program: Program) -> str:
         killasgroup="true",
         redirect_stderr="true",
         stdout_logfile=f"logs/{program.name}.log",
-        stdout_logfile_maxbytes="20MB",
-        stdout_logfile_backups="2",
+        stdout_logfile_maxbytes=f"{LOG_MEGABYTES}MB",
+        stdout_logfile_backups=str(LOG_FILES - 1),
     )
 
 

@@ -14,7 +14,7 @@ from fabric_fl.network.doctor.finding import Finding
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan, load
 from fabric_fl.network.ports import is_free
-from fabric_fl.network.supervision import Supervisor
+from fabric_fl.network.runner import Runner, runner_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def examine(home: str | Path = ".network") -> Iterator[Check]:
     now = datetime.datetime.now(datetime.UTC)
     yield _check("certificates", lambda: certificates.ending(place.root, now))
     yield _check("endorsement policy", lambda: policy.unmeetable(consortium))
-    supervisor = Supervisor(place)
+    supervisor = runner_of(place)
     if not supervisor.is_running():
         yield _check("ports", lambda: taken(plan))
         yield Check("processes", (Finding("the network is down", "`fabric-fl network up` starts it."),))
@@ -64,7 +64,7 @@ def taken(plan: Plan) -> list[Finding]:
     ]
 
 
-def stopped(supervisor: Supervisor) -> list[Finding]:
+def stopped(supervisor: Runner) -> list[Finding]:
     """Finds programs that do not run although the network is up."""
     return [
         Finding(

@@ -19,7 +19,9 @@ def write_genesis(tools: Tools, consortium: Consortium, topology: Topology, layo
     if layout.genesis.exists():
         return
     layout.configtx.mkdir(exist_ok=True)
-    text = configtx.render(consortium, topology, layout, tools.version()[:2])
+    text = configtx.render(
+        consortium, topology, layout, consortium.fabric.minor if consortium.fabric else tools.version()[:2]
+    )
     (layout.configtx / "configtx.yaml").write_text(text)
     temporary = layout.genesis.with_suffix(".tmp")
     tools.run(

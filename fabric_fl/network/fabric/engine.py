@@ -10,7 +10,7 @@ from pathlib import Path
 from fabric_fl.fabric.ca import CAClient, CAUnavailable
 from fabric_fl.network.chaincode import chaincode_programs
 from fabric_fl.network.errors import EngineError, NotReadyError
-from fabric_fl.network.fabric import clients, connections, programs
+from fabric_fl.network.fabric import clients, connections, containers, programs
 from fabric_fl.network.fabric.channel import Admission, write_genesis
 from fabric_fl.network.fabric.deployment import Deployment
 from fabric_fl.network.fabric.enrolment import (
@@ -27,7 +27,7 @@ from fabric_fl.network.fabric.topology import Authority, Topology, names_of, set
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
-from fabric_fl.network.supervision import Supervisor
+from fabric_fl.network.runner import Runner
 
 _SECONDS = 90.0
 _PAUSE_SECONDS = 0.1
@@ -38,13 +38,15 @@ class FabricEngine:
 
     Args:
         binaries: Where each of them lies, by its name.
+        runtime: docker has CAs, orderers, peers and the contract run in containers; what is run once is run here.
     """
 
     name = "fabric"
 
-    def __init__(self, binaries: Mapping[str, Path]) -> None:
+    def __init__(self, binaries: Mapping[str, Path], runtime: str = "native") -> None:
         self._binaries = binaries
         self._tools = Tools(binaries)
+        self.runtime = runtime
 
     def check(self, plan: Plan) -> None:
         """Raises EngineError when Fabric cannot run such a network."""
@@ -56,23 +58,32 @@ class FabricEngine:
                 f"{self._binaries['peer']} is of Fabric {major}.{minor}",
                 remedy="Fabric 2.5 and newer are supported.",
             )
+        asked = plan.consortium.fabric
+        if asked is not None and (major, minor) < asked.minor:
+            raise EngineError(
+                f"{self._binaries['peer']} is of Fabric {major}.{minor}, consortium.yaml asks for {asked.version}",
+                remedy="Install that release, or name an older one as fabric.version in network/consortium.yaml.",
+            )
 
     def programs(self, plan: Plan, home: Home) -> list[Program]:
         """Writes Fabric's configuration and returns all that must run."""
         layout, topology = Layout.of(home), _topology(plan, home)
         programs.write_configurations(topology, layout)
-        return [
-            *programs.authorities(self._binaries, topology, plan.consortium),
-            *programs.nodes(self._binaries, topology, plan.consortium),
+        in_docker = self.runtime == "docker"
+        binaries = {name: Path(name) for name in programs.SERVERS} if in_docker else self._binaries
+        natively = [
+            *programs.authorities(binaries, topology, plan.consortium),
+            *programs.nodes(binaries, topology, plan.consortium),
             *chaincode_programs(
                 plan,
                 _packages(plan)[plan.consortium.chaincode].id,
                 connections.process_environment,
             ),
         ]
+        return containers.contained(natively, topology, plan.consortium) if in_docker else natively
 
     def bring_up(
-        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, tell: Callable[[str], None]
+        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, tell: Callable[[str], None]
     ) -> None:
         """Makes `wanted` run: the CAs first, where anybody lacks a certificate; then channel and chaincode.
 
@@ -101,9 +112,7 @@ class FabricEngine:
         if everything_runs:  # under the id of an upgrade a process is of no use before the definition names it
             supervisor.run(wanted)
 
-    def _enrol(
-        self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Supervisor, deadline: float
-    ) -> None:
+    def _enrol(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, deadline: float) -> None:
         layout, topology = Layout.of(home), _topology(plan, home)
         needed = {one: _enrolments(one, plan, topology, home) for one in topology.authorities}
         if all(one.is_done() for each in needed.values() for one in each):
@@ -119,7 +128,7 @@ class FabricEngine:
         with ThreadPoolExecutor(len(needed)) as pool:
             list(pool.map(enrol, needed))
 
-    def _admit(self, plan: Plan, home: Home, topology: Topology, deadline: float, supervisor: Supervisor) -> None:
+    def _admit(self, plan: Plan, home: Home, topology: Topology, deadline: float, supervisor: Runner) -> None:
         admission = Admission(self._tools, plan.consortium.channel, home, deadline, supervisor.what_cannot_start)
         with ThreadPoolExecutor(len(topology.orderers) + len(topology.peers)) as pool:
             joining = [pool.submit(admission.orderer, one) for one in topology.orderers]
@@ -154,7 +163,7 @@ def _write_connections(plan: Plan, layout: Layout) -> None:
         connections.write_external(external.name, external.organisation, external.address, layout)
 
 
-def _wait_for(authority: Authority, layout: Layout, deadline: float, supervisor: Supervisor) -> None:
+def _wait_for(authority: Authority, layout: Layout, deadline: float, supervisor: Runner) -> None:
     problem = f"{authority.name} has made no certificate"
     while True:
         if layout.ca_certificate(authority.name).exists():

@@ -17,7 +17,7 @@ from fabric_fl.network.fabric.tools import Tools
 from fabric_fl.network.fabric.topology import Topology, settle_ports
 from fabric_fl.network.home import Home
 from fabric_fl.network.plan import load
-from fabric_fl.network.supervision import Supervisor
+from fabric_fl.network.runner import runner_of
 
 
 def chaincode_id(name: str) -> str:
@@ -62,6 +62,6 @@ def deploy(
         topology,
         place,
         time.monotonic() + timeout_s,
-        Supervisor(place).what_cannot_start,
+        runner_of(place).what_cannot_start,
     )
     return deployment.deploy(package(name), policy)

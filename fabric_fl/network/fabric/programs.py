@@ -15,6 +15,7 @@ from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.fabric.topology import Topology
 from fabric_fl.network.program import Program
 
+SERVERS = ("fabric-ca-server", "orderer", "peer")
 _BUILDER = Path(__file__).with_name("ccaas_builder")
 _LOGGING = {
     "FABRIC_LOGGING_SPEC": "gossip=error:comm.grpc.server=warning:grpc=error:info",

@@ -1,0 +1,1 @@
+"""The same programs in containers: Docker Compose in supervisord's place."""

@@ -11,7 +11,8 @@ from fabric_fl.network.ports import free_ports
 
 ORDERER_MSP_ID = "OrdererMSP"
 CHAINCODE_NAME = r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*"
-HOST_AND_PORT = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:(0|[1-9][0-9]{0,4})"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOST_AND_PORT = rf"(?=[^:]{{1,253}}:){_LABEL}(\.{_LABEL})*:(0|[1-9][0-9]{{0,4}})"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fabric_protos.msp.msp_principal_pb2 import MSPRole
+
+from fabric_fl.fabric import policydsl
 from fabric_fl.network.consortium import (
     CHAINCODE_NAME,
     HOST_AND_PORT,
@@ -13,11 +17,16 @@ from fabric_fl.network.consortium import (
     Batch,
     Consortium,
     Organisation,
+    Versions,
 )
+from fabric_fl.network.doctor.policy import unmeetable
 from fabric_fl.network.errors import ConsortiumError
 from fabric_fl.strictyaml import Field, load
 
 SCHEMA = 1
+_IMPLICIT = ("majority", "all", "any")
+_OLDEST = (2, 5)
+_VERSION = r"(0|[1-9][0-9]{0,3})(\.(0|[1-9][0-9]{0,3})){2}"
 _MAX_BYTES = 99 * 1024 * 1024  # Fabric's own ceiling: what fits into one gRPC message
 _NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # also a host name
 _URL = r"[a-z][a-z0-9+.-]*://[^\s@]+"  # no password: everybody has this file
@@ -31,7 +40,9 @@ def load_consortium(path: Path) -> Consortium:
         ConsortiumError: It names file, line and field.
     """
     document = load(path, ConsortiumError)
-    fields = document.mapping(("schema", "channel", "organisations"), ("orderers", "chaincode", "endorsement", "batch"))
+    fields = document.mapping(
+        ("schema", "channel", "organisations"), ("orderers", "chaincode", "endorsement", "batch", "fabric")
+    )
     if fields["schema"].integer(0, 2**31) != SCHEMA:
         raise fields["schema"].error(f"this version of fabric-fl reads schema {SCHEMA}")
     optional: dict[str, Any] = {}
@@ -41,6 +52,8 @@ def load_consortium(path: Path) -> Consortium:
         optional["endorsement"] = _endorsement(fields["endorsement"])
     if "batch" in fields:
         optional["batch"] = _batch(fields["batch"])
+    if "fabric" in fields:
+        optional["fabric"] = _versions(fields["fabric"])
     addresses = _Addresses()
     if "orderers" in fields:
         optional["orderers"] = tuple(map(addresses.read, fields["orderers"].sequence(1, 5)))
@@ -54,6 +67,8 @@ def load_consortium(path: Path) -> Consortium:
     if len(consortium.ordering) not in (1, 3, 5):
         where = fields.get("orderers", document)
         raise where.error(f"Raft needs 1, 3 or 5 orderers, found {len(consortium.ordering)}")
+    _check_endorsement(consortium, fields)
+    _check_names(consortium, fields)
     return consortium
 
 
@@ -70,9 +85,10 @@ class _Addresses:
         address = Address(host, int(port))
         if address.port > 65535:
             raise entry.error(f"expected {meaning}, found {text!r}")
-        if address.port and address in self._seen:
-            raise entry.error(f"{address} is also that of {self._seen[address]}")
-        self._seen[address] = entry.path
+        there = Address("localhost" if host == "127.0.0.1" else host.lower(), address.port)
+        if address.port and there in self._seen:
+            raise entry.error(f"{address} is also that of {self._seen[there]}")
+        self._seen[there] = entry.path
         return address
 
 
@@ -106,7 +122,7 @@ def _organisations(entries: Field, addresses: _Addresses) -> tuple[Organisation,
 
 def _endorsement(entry: Field) -> str:
     meaning = "majority, all, any or a signature policy such as AND('Org1MSP.peer', 'Org2MSP.peer')"
-    return entry.string(r"majority|all|any|(AND|OR|OutOf)\(.{1,4096}\)", meaning)
+    return entry.string(rf"{'|'.join(_IMPLICIT)}|(AND|OR|OutOf)\(.{{1,4096}}\)", meaning)
 
 
 def _batch(entry: Field) -> Batch:
@@ -117,4 +133,46 @@ def _batch(entry: Field) -> Batch:
         "timeout_ms": (0, 60_000),
     }
     fields = entry.mapping((), tuple(limits))
-    return Batch(**{name: value.integer(*limits[name]) for name, value in fields.items()})
+    batch = Batch(**{name: value.integer(*limits[name]) for name, value in fields.items()})
+    if batch.preferred_bytes > batch.max_bytes:
+        where = fields.get("preferred_bytes", entry)
+        raise where.error(f"{batch.preferred_bytes} is more than max_bytes, which is {batch.max_bytes}")
+    return batch
+
+
+def _versions(entry: Field) -> Versions:
+    fields = entry.mapping(("version", "ca"))
+    versions = Versions(
+        version=fields["version"].string(_VERSION, "a release of Fabric such as 3.1.5"),
+        ca=fields["ca"].string(_VERSION, "a release of Fabric CA such as 1.5.21"),
+    )
+    if versions.minor < _OLDEST:
+        raise fields["version"].error("Fabric 2.5 and newer are supported")
+    return versions
+
+
+def _check_endorsement(consortium: Consortium, fields: Mapping[str, Field]) -> None:
+    """Refuses a signature policy that is none, names somebody who takes no part, or cannot be met by all together."""
+    if consortium.endorsement in _IMPLICIT:
+        return
+    try:
+        identities = policydsl.parse(consortium.endorsement).identities
+    except policydsl.PolicySyntaxError as error:
+        raise fields["endorsement"].error(str(error)) from error
+    for principal in identities:
+        msp_id = MSPRole.FromString(principal.principal).msp_identifier
+        if msp_id not in consortium.msp_ids:
+            raise fields["endorsement"].error(f"{msp_id} is no organisation of this consortium")
+    for finding in unmeetable(consortium):
+        raise fields["endorsement"].error(finding.problem)
+
+
+def _check_names(consortium: Consortium, fields: Mapping[str, Field]) -> None:
+    """Refuses names under which two programs of the network would have the same name."""
+    taken = ["devnet", "orderer-ca"]
+    for one in consortium.organisations:
+        taken += [f"ca-{one.name}", *(f"peer{index}-{one.name}" for index in range(len(one.peers)))]
+    for one in consortium.organisations:
+        if f"{consortium.chaincode}-{one.name}" in taken:
+            where = fields.get("chaincode", fields["organisations"])
+            raise where.error(f"{consortium.chaincode}-{one.name} is also the name of another program of the network")

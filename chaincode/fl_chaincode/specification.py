@@ -13,6 +13,10 @@ DISTANT = "FL-RULE-DISTANCE"
 """Why Krum and Multi-Krum leave out an update: nothing is wrong with it, others are closer to each other."""
 
 
+TOO_LONG = "FL-RULE-NORM"
+"""Why the norm bound leaves out an update."""
+
+
 class Options(Value):
     """A part of which each variant uses some of the fields; the others are None, and absent from the JSON."""
 

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from fabric_fl.errors import FabricFLError
+from fl_chaincode.specification import DISTANT, TOO_LONG
 
 SIZE = "FL-BLOB-SIZE"
 HEADER = "FL-BLOB-HEADER"
 BOUND = "FL-BLOB-BOUND"
 
-REFUSALS = (SIZE, HEADER, BOUND)
+REFUSALS = (SIZE, HEADER, BOUND, TOO_LONG, DISTANT)
 """The codes an attestation's `refused` can hold. They are part of the result, so every validator must find the same."""
 
 

@@ -6,11 +6,13 @@ Needs numpy alone. What a validator calls is `AggregationWorker.aggregate`.
 from fabric_fl.aggregation.aggregator import aggregate, leave_one_out_models
 from fabric_fl.aggregation.codec import (
     Blob,
+    MaskedUpdateBlob,
     ModelBlob,
     StateBlob,
     UpdateBlob,
     UpdateHeader,
     decode,
+    decode_masked_update,
     decode_model,
     decode_state,
     decode_update,
@@ -23,7 +25,17 @@ from fabric_fl.aggregation.errors import REFUSALS, AggregationError, BlobError, 
 from fabric_fl.aggregation.files import BlobFile, read_model, read_state, write
 from fabric_fl.aggregation.ring import quantise
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
-from fabric_fl.aggregation.server import FedAvg, ServerStep, server_step, state_size
+from fabric_fl.aggregation.rules import Rule, robust_rule
+from fabric_fl.aggregation.server import (
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedYogi,
+    ServerStep,
+    server_step,
+    state_size,
+)
 from fabric_fl.aggregation.tensors import Layout, Tensors
 from fabric_fl.aggregation.worker import AggregationWorker
 
@@ -35,11 +47,17 @@ __all__ = [
     "Blob",
     "BlobError",
     "BlobFile",
+    "FedAdagrad",
+    "FedAdam",
     "FedAvg",
+    "FedAvgM",
+    "FedYogi",
     "Layout",
+    "MaskedUpdateBlob",
     "ModelBlob",
     "NotFiniteError",
     "RoundInputs",
+    "Rule",
     "ServerStep",
     "StateBlob",
     "Tensors",
@@ -49,6 +67,7 @@ __all__ = [
     "WorkerError",
     "aggregate",
     "decode",
+    "decode_masked_update",
     "decode_model",
     "decode_state",
     "decode_update",
@@ -59,6 +78,7 @@ __all__ = [
     "quantise",
     "read_model",
     "read_state",
+    "robust_rule",
     "server_step",
     "state_size",
     "update_size",

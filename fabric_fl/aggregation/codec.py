@@ -87,6 +87,17 @@ class UpdateBlob:
 
 
 @dataclass(frozen=True)
+class MaskedUpdateBlob:
+    """An update under a mask, int64: num_examples * q + mask, modulo 2^64. Alone it says nothing about q."""
+
+    header: UpdateHeader
+    tensors: Tensors
+
+    def __post_init__(self) -> None:
+        _require(self.tensors, np.int64)
+
+
+@dataclass(frozen=True)
 class ModelBlob:
     """A model's weights, float32 and finite."""
 
@@ -121,8 +132,8 @@ class StateBlob:
         return self.slots["w"].layout
 
 
-Blob = UpdateBlob | ModelBlob | StateBlob
-_B = TypeVar("_B", UpdateBlob, ModelBlob, StateBlob)
+Blob = UpdateBlob | MaskedUpdateBlob | ModelBlob | StateBlob
+_B = TypeVar("_B", UpdateBlob, MaskedUpdateBlob, ModelBlob, StateBlob)
 
 
 def model_header(layout: Layout) -> Header:
@@ -144,6 +155,12 @@ def update_header(header: UpdateHeader, layout: Layout) -> Header:
     return Header("I32", tuple(zip(layout.names, layout.shapes, strict=True)), header.metadata())
 
 
+def masked_update_header(header: UpdateHeader, layout: Layout) -> Header:
+    """The only header that a masked update with these facts can have."""
+    metadata = header.metadata() | {"kind": "masked-update"}
+    return Header("I64", tuple(zip(layout.names, layout.shapes, strict=True)), metadata)
+
+
 def update_size(header: UpdateHeader, layout: Layout) -> int:
     """Bytes of an update with this header for a model of this layout: no other size is worth fetching."""
     return update_header(header, layout).file_size
@@ -162,7 +179,8 @@ def chunks(blob: Blob) -> Iterator[bytes | memoryview]:
     elif isinstance(blob, ModelBlob):
         header, arrays = model_header(blob.tensors.layout), blob.tensors.arrays()
     else:
-        header, arrays = update_header(blob.header, blob.tensors.layout), blob.tensors.arrays()
+        make = update_header if isinstance(blob, UpdateBlob) else masked_update_header
+        header, arrays = make(blob.header, blob.tensors.layout), blob.tensors.arrays()
     yield header.encode()
     for array in arrays:
         yield array.astype(DTYPES[header.dtype], copy=False).reshape(-1).view(np.uint8).data
@@ -211,6 +229,11 @@ def decode_update(data: bytes) -> UpdateBlob:
     return _expect(decode(data), UpdateBlob)
 
 
+def decode_masked_update(data: bytes) -> MaskedUpdateBlob:
+    """Read a masked update; see `decode`."""
+    return _expect(decode(data), MaskedUpdateBlob)
+
+
 def read_layout(header: Header) -> tuple[Layout, tuple[str, ...]]:
     """Layout and slots (none but for a state) that a header states.
 
@@ -230,6 +253,8 @@ def read_layout(header: Header) -> tuple[Layout, tuple[str, ...]]:
             expected = model_header(layout)
         elif kind == "update":
             expected = update_header(UpdateHeader.from_metadata(header.metadata), layout)
+        elif kind == "masked-update":
+            expected = masked_update_header(_masked_facts(header), layout)
         else:
             raise BlobError(f"a blob of the kind {str(kind)[:40]!r} is unknown here", code=HEADER)
     if header.dtype != expected.dtype:
@@ -247,7 +272,13 @@ def _blob(header: Header, parts: dict[str, Array]) -> Blob:
         )
     if header.metadata["kind"] == "model":
         return ModelBlob(Tensors(parts))
+    if header.metadata["kind"] == "masked-update":
+        return MaskedUpdateBlob(_masked_facts(header), Tensors(parts))
     return UpdateBlob(UpdateHeader.from_metadata(header.metadata), Tensors(parts))
+
+
+def _masked_facts(header: Header) -> UpdateHeader:
+    return UpdateHeader.from_metadata({**header.metadata, "kind": "update"})
 
 
 def _expect(blob: Blob, kind: type[_B]) -> _B:

@@ -51,6 +51,7 @@ class TrainerRole:
             base=round_.base,
             f=quantisation.f,
             bound=quantisation.bound,
+            rule=part.task.aggregation.to_json(),
         )
         entry = part.journal.record_update(round_.number, round_.base, blob)
         part.done("journaled", round_.number)

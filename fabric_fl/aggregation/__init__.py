@@ -25,7 +25,7 @@ from fabric_fl.aggregation.errors import REFUSALS, AggregationError, BlobError, 
 from fabric_fl.aggregation.files import BlobFile, read_model, read_state, write
 from fabric_fl.aggregation.ring import quantise
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
-from fabric_fl.aggregation.rules import Rule, robust_rule
+from fabric_fl.aggregation.rules import NormBound, Rule, robust_rule
 from fabric_fl.aggregation.server import (
     FedAdagrad,
     FedAdam,
@@ -55,6 +55,7 @@ __all__ = [
     "Layout",
     "MaskedUpdateBlob",
     "ModelBlob",
+    "NormBound",
     "NotFiniteError",
     "RoundInputs",
     "Rule",

@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,7 @@ import numpy as np
 from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.products import Products
 from fabric_fl.aggregation.ring import Int32, Int64
+from fabric_fl.aggregation.tensors import Tensors
 from fl_chaincode.specification import DISTANT, TOO_LONG
 
 _FEW = 16  # rows
@@ -51,6 +53,19 @@ class NormBound:
     def left_out(self, products: Products, f: int) -> dict[int, str]:
         limit = (self.norm * 2**f) ** 2
         return {index: TOO_LONG for index, square in enumerate(products.squares()) if square > limit}
+
+    def shorten(self, q: Tensors, f: int) -> Tensors:
+        """Scale an own update down to the bound, which its owner does before anybody else sees it."""
+        products = Products(1, pairs=False)
+        for array in q.arrays():
+            products.add(np.asarray(array, np.int32).reshape(1, -1))
+        (square,) = products.squares()
+        limit = (self.norm * 2**f) ** 2
+        if square <= limit:
+            return q
+        # A little less than the root, and rounded towards zero: no value can come out larger than it should.
+        scale = math.sqrt(limit / square) * (1 - 2**-50)
+        return Tensors({name: np.trunc(np.multiply(array, scale)).astype(np.int32) for name, array in q.items()})
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, Self
 
-from fabric_fl.aggregation import ModelBlob, Tensors, UpdateBlob, UpdateHeader, quantise
+from fabric_fl.aggregation import ModelBlob, NormBound, Tensors, UpdateBlob, UpdateHeader, quantise, robust_rule
 from fabric_fl.learning.errors import ModelError
 from fl_chaincode.canonical import H
 from fl_chaincode.records import Task
@@ -107,14 +108,17 @@ def make_update(
     base: str,
     f: int,
     bound: int,
+    rule: Mapping[str, str | int] = MappingProxyType({"rule": "none"}),
 ) -> UpdateBlob:
-    """Quantise a result and put the header on it that the ledger will name.
+    """Quantise a result, keep it within the task's norm bound, and put the header on it that the ledger will name.
 
     Raises:
         NotFiniteError: It holds NaN or infinity.
     """
     header = UpdateHeader(task, round, participant, base, result.num_examples, f)
-    return UpdateBlob(header, quantise(result.delta, f, bound))
+    q = quantise(result.delta, f, bound)
+    selection = robust_rule(rule).selection
+    return UpdateBlob(header, selection.shorten(q, f) if isinstance(selection, NormBound) else q)
 
 
 def require_kind(task: TrainingTask, kind: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fabric_fl.aggregation import AggregationError
+from fabric_fl.aggregation import AggregationError, Tensors, quantise
 from fabric_fl.aggregation import products as products_module
 from fabric_fl.aggregation.products import Products
 from fabric_fl.aggregation.rules import Krum, NormBound, Rule, Trim, robust_rule
@@ -181,6 +181,31 @@ def test_the_norm_bound_leaves_out_what_byzfl_would_clip(byzfl):
         assert 0 < unchanged.sum() < 8
         selection = NormBound(Fraction("0.75"))
         assert set(selection.left_out(measured(selection, q), 24)) == set(np.flatnonzero(~unchanged))
+
+
+@settings(max_examples=150, deadline=None)
+@given(updates(int32, most=1), st.sampled_from(["0.5", "5", "1.25", "100", "0.000000000001"]), st.integers(0, 24))
+def test_an_update_that_its_owner_shortened_is_within_the_bound_and_points_the_same_way(q, norm, f):
+    bound = NormBound(Fraction(norm))
+    shortened = bound.shorten(Tensors.in_order([("k", q)]), f)["000:k"]
+    length = Fraction(sum(int(v) ** 2 for v in q.flat))
+    limit = (Fraction(norm) * 2**f) ** 2
+    assert bound.left_out(measured(bound, shortened), f) == {}
+    if length <= limit:
+        assert shortened.tolist() == q.tolist()
+    else:
+        scaled = q * (float(limit) ** 0.5 / float(length) ** 0.5)
+        np.testing.assert_allclose(shortened, scaled, rtol=1e-9, atol=1)
+
+
+def test_an_owner_shortens_as_byzfl_clips(byzfl):
+    generator = np.random.default_rng(13)
+    x = generator.normal(0, 1, (20, 1000))
+    expected = byzfl.Clipping(2.0)(x.copy())
+    for row, clipped in zip(x, expected, strict=True):
+        q = quantise(Tensors.in_order([("k", row)]), 24, MAX)
+        found = NormBound(Fraction(2)).shorten(q, 24)["000:k"] * 2.0**-24
+        np.testing.assert_allclose(found, clipped, rtol=0, atol=1e-6)
 
 
 def test_without_a_rule_updates_count_by_their_examples():

@@ -7,7 +7,7 @@ status on the ledger is checked as well.
 from fl_chaincode.args import MSP_ID, shown
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
-from fl_chaincode.records import ACTIVE, Consortium, Participant
+from fl_chaincode.records import ACTIVE, SUSPENDED, Consortium, Participant
 from fl_chaincode.state import Points
 
 
@@ -33,6 +33,16 @@ def refuse_inactive(organisation: str, participant: Participant | None) -> None:
         raise FLError("FL-PARTICIPANT-UNKNOWN", f"{organisation} is not registered")
     if participant.status != ACTIVE:
         raise FLError("FL-PARTICIPANT-INACTIVE", f"{organisation} is {participant.status}")
+
+
+def check_owner(state: Points, organisation: str) -> None:
+    """Refuse who may not dispose of his tokens: the unregistered and the suspended.
+
+    Who has withdrawn may: what he earned is his, and rounds that he took part in may still pay him.
+    """
+    participant = state.get(Participant, organisation)
+    if participant is None or participant.status == SUSPENDED:
+        refuse_inactive(organisation, participant)
 
 
 def consortium(state: Points) -> Consortium:

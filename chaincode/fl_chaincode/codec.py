@@ -35,7 +35,8 @@ class Value:
             raise FLError("FL-RECORD-SCHEMA", f"this is no {cls.__name__} record of schema {SCHEMA}")
         if any(name not in value and _required(field) for name, field in fields.items()):
             raise FLError("FL-RECORD-SCHEMA", f"this {cls.__name__} record lacks a field")
-        return cls(**{name: cls._field(name, item) for name, item in value.items()})
+        absent = [name for name, field in fields.items() if field.default is None and value.get(name) is None]
+        return cls(**{name: None if name in absent else cls._field(name, item) for name, item in value.items()})
 
     @classmethod
     def _field(cls, name: str, item: Any) -> Any:

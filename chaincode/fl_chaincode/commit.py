@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fl_chaincode import abort, lookup, selection, settlement
+from fl_chaincode import abort, lookup, selection, settlement, stopping, succession
 from fl_chaincode.caller import Caller
 from fl_chaincode.decision import Decision, current_attestations, decide, fetched_by_quorum
 from fl_chaincode.errors import FLError
@@ -11,9 +11,7 @@ from fl_chaincode.records import (
     CLOSE,
     COMMITTED,
     DISPUTED,
-    FINISHED,
     OPEN,
-    RUNNING,
     SEALED,
     Attestation,
     Head,
@@ -78,11 +76,13 @@ def _commit(state: Writer, round_: Round, decision: Decision, aggregate: str | N
         included=model.included,
         missed=tuple(participant for participant in round_.selected if participant not in arrived),
     )
-    head, settlements = _settle_earlier(state, task, _advance(state, task, committed, model))
+    head, settlements = _settle_earlier(state, task, _advance(state, committed, model))
     if task.scoring.rule == "none":  # nobody will open anything
         evidence = settlement.Evidence(model, openings={}, unopened=(), everybody=True)
         settlements.append(settlement.conclude(task, committed, evidence))
         head = settlement.without(head, committed.number)
+    head = stopping.advance(state, task, head, settlements)
+    head = succession.proceed(state, task, head, committed, selection.invalid(model.refused))
     state.put(model)
     state.put(committed)
     state.put(head)
@@ -106,20 +106,14 @@ def _model(round_: Round, decision: Decision, aggregate: str | None) -> Model:
         result=winner.result,
         aggregate=aggregate,
         attested_by=tuple(one.organisation for one in decision.winners),
+        declarations={one: number for one, number in round_.declarations.items() if one in winner.included},
     )
 
 
-def _advance(state: Writer, task: Task, committed: Round, model: Model) -> Head:
-    """Open the next round or finish the task; return the new head, which the caller writes."""
-    head = lookup.head(state, task.id)
-    number = committed.number
-    if committed.j < task.rounds:
-        number += 1
-        state.put(selection.open_round(state, task, number, committed.j + 1, model.digest))
+def _advance(state: Points, committed: Round, model: Model) -> Head:
+    head = lookup.head(state, committed.task)
     return replace(
         head,
-        status=FINISHED if committed.j == task.rounds else RUNNING,
-        round=number,
         j=committed.j,
         model=model.digest,
         state=model.state,

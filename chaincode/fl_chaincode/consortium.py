@@ -23,9 +23,10 @@ def init(state: Writer, caller: Caller, configured: Sequence[str]) -> Consortium
     stored = state.get(Consortium)
     if stored is None:
         state.put(wanted)
-    elif stored != wanted:
+        return wanted
+    if stored.changes == 0 and stored != wanted:  # once a majority has changed it, the operators' lists are history
         raise FLError("FL-CONFLICT", "the consortium was written from another list")
-    return wanted
+    return stored
 
 
 def read(state: Reader) -> Consortium:

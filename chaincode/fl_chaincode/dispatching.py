@@ -43,7 +43,8 @@ def dispatch(
         raise FLError("FL-FUNCTION-UNKNOWN", f"there is no function {args.shown(function)}")
     decoded = _decode(function, entry, arguments)
     if isinstance(entry, Query):
-        return Outcome(canonical.encode(plain(entry.rule(Reader(state), *decoded.values()))))
+        who = (caller,) if entry.caller else ()
+        return Outcome(canonical.encode(plain(entry.rule(Reader(state), *who, *decoded.values()))))
     writer = Writer(state)
     _judge(writer, caller, entry)
     extra = (tuple(consortium),) if entry.configured else ()

@@ -28,13 +28,26 @@ HELP: Mapping[str, str] = MappingProxyType(
         "FL-CONSORTIUM-UNCONFIGURED": "Set FL_CONSORTIUM to the same list at every organisation's chaincode process.",
         "FL-CONSORTIUM-UNKNOWN": "Call consortium:Init once before anything that needs the consortium.",
         "FL-CONSORTIUM-OUTSIDE": "Only an organisation of the consortium can do this; consortium:Read lists them.",
+        "FL-CONSORTIUM-SMALL": "Of one member alone everything would be the majority's will: add another one first.",
+        "FL-MOTION-UNKNOWN": "Check the motion's request_id; consortium:Motions lists what was proposed.",
+        "FL-MOTION-VOID": "There is nothing left to decide: read the motion and its subject.",
         "FL-PARTICIPANT-UNKNOWN": "The organisation registers first: participants:Register.",
         "FL-PARTICIPANT-INACTIVE": "The organisation's participation is suspended or has ended: have it reinstated.",
+        "FL-PARTICIPANT-STATUS": "Whom the consortium has suspended, it reinstates; a withdrawal is final.",
+        # Declarations
+        "FL-DECLARATION-UNKNOWN": "The participant declares its data for that purpose first: declarations:Submit.",
+        "FL-DECLARATION-NUMBER": "Number a new declaration one above the newest; declarations:List shows it.",
+        "FL-DECLARATION-ENDED": "Declare the data anew, with a later last_round or without one.",
+        "FL-DECLARATION-REVOKED": "This data must not be used any more: declare other data, for later rounds.",
+        "FL-DECLARATION-EXAMPLES": "Train on what was declared, or declare all that is trained on.",
         # Tasks
         "FL-TASK-UNKNOWN": "Check the task's id; tasks:List shows what there is.",
         "FL-TASK-SPEC": "Correct the part of the specification that the message names.",
         "FL-TASK-QUORUM": "Choose q with half of the validators < q <= all of them.",
         "FL-TASK-OVERFLOW": "Lower k, max_examples or the bound: their product must stay below 2^63.",
+        "FL-TASK-ENDED": "A finished or cancelled task takes nothing more: create another one.",
+        "FL-TASK-OUTSIDE": "Only the task's sponsor or one of its validators can do this; tasks:Status names them.",
+        "FL-ELECTION-TERM": "The validators have changed since: read validators:Read and vote anew.",
         # Rounds
         "FL-ROUND-UNKNOWN": "Check the round's number; tasks:Status names the current one.",
         "FL-ROUND-SEALED": "The round takes no more updates: take part in the next one.",
@@ -65,7 +78,25 @@ HELP: Mapping[str, str] = MappingProxyType(
         "FL-SCORE-UNUSED": "This task is not scored: attest without a score commitment.",
         "FL-TOKEN-INPUT": "Name entries that the caller holds and has not spent; tokens:Entries lists them.",
         "FL-TOKEN-FUNDS": "The named entries do not cover the amount: name more of them.",
+        "FL-TOKEN-ALLOWANCE": "The owner has approved less than that: tokens:Allowance shows what is left.",
+        "FL-TOKEN-EXPECTED": "The allowance is another one by now: read tokens:Allowance, then approve anew.",
+        "FL-TOKEN-LOCK": "The order or offer has ended: read it again.",
         "FL-TOKEN-SUPPLY": "The supply would exceed 2^53 - 1: issue less.",
+        # The market
+        "FL-PRICE-UNKNOWN": "The provider lists no such price; prices:Read shows what it offers.",
+        "FL-PRICE-CHANGED": "The provider has published other prices: read prices:Read and order at the new version.",
+        "FL-ORDER-UNKNOWN": "Name the order by its buyer and the request_id that it was placed with.",
+        "FL-ORDER-ENDED": "A settled or refunded order never changes.",
+        "FL-OFFER-UNKNOWN": "Name the offer by its seller and the request_id that it was made with.",
+        "FL-OFFER-STATUS": "The offer's status, which the message names, does not allow this; offers:Read shows it.",
+        "FL-OFFER-REFERENCE": "Confirm the payment under the reference that the buyer named; offers:Read shows it.",
+        "FL-MARKET-PARTY": "Only who buys or sells here can do this; the message names whom it needs.",
+        "FL-MARKET-SELF": "Nobody trades with itself: order or take what another organisation offers.",
+        "FL-MARKET-VOTES": "No majority of the consortium has voted for this outcome: vote, or wait for the others.",
+        # Reading records
+        "FL-RECORD-UNKNOWN": "There is no record under this key; records:Page shows which there are.",
+        "FL-RECORD-KIND": "fl:Describe names the kinds of records and their keys.",
+        "FL-RECORD-BOOKMARK": "Repeat the bookmark of the page before, with the same query; it may have been deleted.",
     }
 )
 

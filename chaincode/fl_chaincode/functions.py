@@ -7,15 +7,25 @@ from typing import Any
 
 from fl_chaincode import (
     abort,
+    allowances,
     args,
     attestations,
+    cancellation,
     commit,
     consortium,
+    declarations,
+    elections,
+    market,
     models,
+    motions,
+    offers,
+    orders,
     participants,
+    prices,
     rounds,
     scores,
     settlement,
+    status,
     tasks,
     tokens,
     updates,
@@ -28,10 +38,17 @@ Decoder = Callable[[str, str], Any]
 
 @dataclass(frozen=True)
 class Query:
-    """A function that only reads. Anybody whom the channel lets read may call it."""
+    """A function that only reads. Anybody whom the channel lets read may call it.
+
+    Attributes:
+        rule: called with the state and the decoded arguments; returns the answer.
+        arguments: name and decoder of each, in order.
+        caller: whether the answer depends on the caller, whom the rule then gets before the arguments.
+    """
 
     rule: Callable[..., Any]
     arguments: Mapping[str, Decoder]
+    caller: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,15 +75,35 @@ class Write:
 
 _TASK: Mapping[str, Decoder] = {"task": args.identifier}
 _ROUND: Mapping[str, Decoder] = {"task": args.identifier, "round": args.number}
+_ORDER: Mapping[str, Decoder] = {"buyer": args.msp_id, "order": args.identifier}
+_OFFER: Mapping[str, Decoder] = {"seller": args.msp_id, "offer": args.identifier}
 _ROUND_OF: Mapping[str, Decoder] = {**_ROUND, "participant": args.msp_id}
 
 FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
     {
         "consortium:Init": Write(consortium.init, {}, role="admin", configured=True),
         "consortium:Read": Query(consortium.read, {}),
+        "consortium:Vote": Write(motions.vote, {"motion": motions.motion_order}, role="admin", active=True),
+        "consortium:Retract": Write(motions.retract, {"motion": args.identifier}, role="admin", active=True),
+        "consortium:Motion": Query(motions.read, {"motion": args.identifier}),
+        "consortium:Motions": Query(motions.list_all, {}),
         "participants:Register": Write(participants.register, {"profile": participants.profile}, role="admin"),
+        "participants:Update": Write(participants.update, {"profile": participants.profile_change}, role="admin"),
+        "participants:Suspend": Write(participants.suspend, {}, role="admin"),
+        "participants:Reinstate": Write(participants.reinstate, {}, role="admin"),
+        "participants:Withdraw": Write(participants.withdraw, {}, role="admin"),
         "participants:Read": Query(participants.read, {"participant": args.msp_id}),
         "participants:List": Query(participants.list_all, {}),
+        "declarations:Submit": Write(
+            declarations.submit, {"declaration": declarations.declaration_claim}, role="admin", active=True
+        ),
+        "declarations:Revoke": Write(
+            declarations.revoke, {"purpose": args.identifier, "number": args.number}, role="admin"
+        ),
+        "declarations:Read": Query(
+            declarations.read, {"participant": args.msp_id, "purpose": args.identifier, "number": args.number}
+        ),
+        "declarations:List": Query(declarations.list_participant, {"participant": args.msp_id}),
         "tasks:Create": Write(
             tasks.create,
             {"specification": validation.specification, "payment": tokens.entries_to_spend},
@@ -76,7 +113,13 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         ),
         "tasks:Read": Query(tasks.read, _TASK),
         "tasks:List": Query(tasks.list_all, {}),
-        "tasks:Status": Query(tasks.status, _TASK),
+        "tasks:Status": Query(status.status, _TASK, caller=True),
+        "tasks:Todo": Query(status.todo, {}, caller=True),
+        "tasks:Cancel": Write(cancellation.cancel, _TASK, active=True),
+        "validators:Vote": Write(
+            elections.vote, {**_TASK, "election": elections.election_claim}, role="validator", active=True
+        ),
+        "validators:Read": Query(elections.read, _TASK),
         "updates:Submit": Write(updates.submit, {**_ROUND, "commitment": args.digest}, role="trainer", active=True),
         "updates:Reveal": Write(
             updates.reveal, {**_ROUND, "opening": updates.reveal_claim}, role="trainer", active=True
@@ -85,9 +128,10 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         "updates:List": Query(updates.list_round, _ROUND),
         "rounds:Vote": Write(
             rounds.vote,
-            {**_ROUND, "kind": args.one_of(*KINDS), "attempt": args.count},
+            {**_ROUND, "kind": args.one_of(*KINDS), "attempt": args.count, "reason": rounds.vote_reason},
             role="validator",
             active=True,
+            optional=1,
         ),
         "rounds:Seal": Write(rounds.seal, _ROUND),
         "rounds:Commit": Write(commit.commit, {**_ROUND, "aggregate": args.digest}, optional=1),
@@ -104,6 +148,7 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         "attestations:Read": Query(attestations.read, _ROUND_OF),
         "attestations:List": Query(attestations.list_round, _ROUND),
         "models:Latest": Query(models.latest, _TASK),
+        "models:List": Query(models.list_task, _TASK),
         "models:Read": Query(models.read, {"task": args.identifier, "j": args.count}),
         "scores:Open": Write(
             scores.open_scores, {**_ROUND, "opening": scores.opening_claim}, role="validator", active=True
@@ -111,8 +156,39 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         "scores:List": Query(scores.list_task, _TASK),
         "tokens:Issue": Write(tokens.issue, {"order": tokens.issue_order}, role="admin", active=True),
         "tokens:Transfer": Write(tokens.transfer, {"order": tokens.transfer_order}, role="admin", active=True),
+        "tokens:Approve": Write(allowances.approve, {"order": allowances.approval_order}, role="admin", active=True),
+        "tokens:TransferFrom": Write(
+            allowances.transfer_from, {"order": allowances.spending_order}, role="admin", active=True
+        ),
+        "tokens:Allowance": Query(allowances.allowance, {"owner": args.msp_id, "spender": args.msp_id}),
         "tokens:BalanceOf": Query(tokens.balance_of, {"participant": args.msp_id}),
         "tokens:Entries": Query(tokens.entries, {"participant": args.msp_id}),
         "tokens:TotalSupply": Query(tokens.total_supply, {}),
+        "prices:Publish": Write(prices.publish, {"prices": prices.price_request}, role="admin", active=True),
+        "prices:Read": Query(prices.read, {"provider": args.msp_id}),
+        "orders:Place": Write(orders.place, {"order": orders.order_request}, role="admin", active=True),
+        "orders:Confirm": Write(orders.confirm, {"order": args.identifier}, role="admin", active=True),
+        "orders:Refund": Write(orders.refund, _ORDER, role="admin", active=True),
+        "orders:Vote": Write(
+            orders.vote, {**_ORDER, "outcome": args.one_of(*orders.OUTCOMES)}, role="admin", active=True
+        ),
+        "orders:Decide": Write(orders.decide, {**_ORDER, "outcome": args.one_of(*orders.OUTCOMES)}),
+        "orders:Read": Query(orders.read, _ORDER),
+        "offers:Make": Write(offers.make, {"offer": offers.offer_request}, role="admin", active=True),
+        "offers:Take": Write(offers.take, {**_OFFER, "reference": offers.payment_reference}, role="admin", active=True),
+        "offers:Withdraw": Write(offers.withdraw, {"offer": args.identifier}, role="admin", active=True),
+        "offers:Confirm": Write(
+            offers.confirm,
+            {"offer": args.identifier, "reference": offers.payment_reference},
+            role="admin",
+            active=True,
+        ),
+        "offers:Cancel": Write(offers.cancel, _OFFER, role="admin", active=True),
+        "offers:Vote": Write(
+            offers.vote, {**_OFFER, "outcome": args.one_of(*offers.OUTCOMES)}, role="admin", active=True
+        ),
+        "offers:Decide": Write(offers.decide, {**_OFFER, "outcome": args.one_of(*offers.OUTCOMES)}),
+        "offers:Read": Query(offers.read, _OFFER),
+        "market:Volumes": Query(market.volumes, {}),
     }
 )

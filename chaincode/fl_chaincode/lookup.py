@@ -55,8 +55,13 @@ def openings(state: Points, round_: Round) -> dict[str, Opening]:
 
 def voters(state: Points, round_: Round, kind: str, attempt: int) -> tuple[str, ...]:
     """Return which of the round's validators have voted so in this attempt."""
+    return tuple(vote.organisation for vote in votes(state, round_, kind, attempt))
+
+
+def votes(state: Points, round_: Round, kind: str, attempt: int) -> tuple[Vote, ...]:
+    """Return the votes of the round's validators in this attempt."""
     keys = [(round_.task, round_.number, kind, attempt, organisation) for organisation in round_.validators]
-    return tuple(vote.organisation for vote in state.get_many(Vote, keys) if vote is not None)
+    return tuple(vote for vote in state.get_many(Vote, keys) if vote is not None)
 
 
 def model(state: Points, task_id: str, j: int) -> Model:

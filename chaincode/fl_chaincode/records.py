@@ -5,53 +5,95 @@ hex digits, numbers integers. Lists of participants are sorted unless said other
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from fl_chaincode.codec import SCHEMA, Record
+from fl_chaincode.market_records import Ballot, Offer, Order, PriceList, Publication
+from fl_chaincode.member_records import (
+    ACTIVE,
+    ADD,
+    CANCEL,
+    MOTIONS,
+    REINSTATE,
+    REMOVE,
+    SUSPEND,
+    SUSPENDED,
+    WITHDRAWN,
+    Consortium,
+    Declaration,
+    Declared,
+    Motion,
+    Participant,
+)
 from fl_chaincode.specification import (
     AggregationSpec,
     ModelSpec,
     QuantisationSpec,
     ScoringSpec,
     ServerSpec,
+    StopSpec,
     Task,
     TrainingSpec,
 )
+from fl_chaincode.task_records import CANCELLED, FINISHED, RUNNING, Cancellation, Election, Head
+from fl_chaincode.token_records import Allowance, Approval, Entry, Escrow, Issue, Lock, Spending, Supply, Transfer
 
 __all__ = [
     "ABORT",
     "ABORTED",
     "ACTIVE",
+    "ADD",
+    "CANCEL",
+    "CANCELLED",
     "CLOSE",
     "COMMITTED",
     "DISPUTED",
     "FINISHED",
     "KINDS",
+    "MOTIONS",
     "OPEN",
+    "REINSTATE",
+    "REMOVE",
     "RUNNING",
     "SCHEMA",
     "SEALED",
     "SETTLE",
+    "SUSPEND",
     "SUSPENDED",
     "WITHDRAWN",
     "AggregationSpec",
+    "Allowance",
+    "Approval",
     "Attestation",
+    "Ballot",
+    "Cancellation",
     "Consortium",
+    "Declaration",
+    "Declared",
+    "Election",
     "Entry",
     "Escrow",
     "Head",
     "Issue",
+    "Lock",
     "Model",
     "ModelSpec",
+    "Motion",
+    "Offer",
     "Opening",
+    "Order",
     "Participant",
+    "PriceList",
+    "Publication",
     "QuantisationSpec",
     "Reveal",
     "Round",
     "ScoringSpec",
     "ServerSpec",
     "Settlement",
+    "Spending",
+    "StopSpec",
     "Supply",
     "Task",
     "TrainingSpec",
@@ -60,57 +102,9 @@ __all__ = [
     "Vote",
 ]
 
-ACTIVE, SUSPENDED, WITHDRAWN = "active", "suspended", "withdrawn"
-RUNNING, FINISHED = "running", "finished"
 OPEN, SEALED, DISPUTED, COMMITTED, ABORTED = "open", "sealed", "disputed", "committed", "aborted"
 CLOSE, ABORT, SETTLE = "close", "abort", "settle"
 KINDS = (CLOSE, ABORT, SETTLE)
-
-
-@dataclass(frozen=True)
-class Consortium(Record):
-    """``consortium``: ``{"organisations":[msp]}``."""
-
-    PREFIX = "consortium"
-
-    organisations: tuple[str, ...]
-
-    @property
-    def majority(self) -> int:
-        return len(self.organisations) // 2 + 1
-
-
-@dataclass(frozen=True)
-class Participant(Record):
-    """``participant/<msp>``: ``{"msp_id","name","description","roles":[role],"status"}``.
-
-    Roles are those of the certificate that registered, for information: each call is judged by its own certificate.
-    """
-
-    PREFIX = "participant"
-    KEY = ("msp_id",)
-
-    msp_id: str
-    name: str
-    description: str
-    roles: tuple[str, ...]
-    status: str  # active | suspended | withdrawn
-
-
-@dataclass(frozen=True)
-class Head(Record):
-    """``head/<task>``: ``{"task","status","round","j","model","state","unsettled":[round]}``: where a task stands."""
-
-    PREFIX = "head"
-    KEY = ("task",)
-
-    task: str
-    status: str  # running | finished
-    round: int  # the newest round
-    j: int  # how many models are committed
-    model: str  # digest of model j, the base of the newest round while the task runs
-    state: str | None  # digest of its server state; null for the initial model
-    unsettled: tuple[int, ...]  # committed rounds without a settlement, ascending
 
 
 @dataclass(frozen=True)
@@ -118,13 +112,16 @@ class Round(Record):
     """``round/<task>/<number>``: one attempt of the organisations to make the j-th model.
 
     ``{"task","number","j","base","selected":[msp],"moved":[msp],"min_updates","validators":[msp],"q","status","attempt",
-    "set":[msp]|null,"included":[msp]|null,"missed":[msp]}``
+    "set":[msp]|null,"included":[msp]|null,"missed":[msp],"term","declarations":{msp:number},"refused":{msp:code}}``
 
     The attempt is 0 while updates come in and at least 1 from SEALED on. `selected` is in order of selection; `moved`
-    are those whom earlier runs for this model moved to the end of that order. `set` are those who had submitted when
-    the round was sealed. `included` is null until it is fixed by disagreement about what can be fetched (then it names
-    what is to be included or refused), and in a committed round is what went into the model. `missed` are, in a final
-    round, the selected whose update never arrived or could not be fetched.
+    are those whom earlier runs for this model, or the content of their update for the model before it, moved to the end
+    of that order. `set` are those who had submitted when the round was sealed. `included` is null until it is fixed by
+    disagreement about what can be fetched (then it names what is to be included or refused), and in a committed round
+    is what went into the model. `missed` are, in a final round, the selected whose update never arrived or could not be
+    fetched. `term` counts how often V has changed. `declarations` are those of the selected for the task's purpose.
+    `refused` are, in an aborted round, those whose update q votes to abort called invalid; in a committed one the model
+    names them.
     """
 
     PREFIX = "round"
@@ -144,6 +141,9 @@ class Round(Record):
     set: tuple[str, ...] | None
     included: tuple[str, ...] | None
     missed: tuple[str, ...]
+    term: int = 0
+    declarations: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def final(self) -> bool:
@@ -193,7 +193,10 @@ class Reveal(Record):
 
 @dataclass(frozen=True)
 class Vote(Record):
-    """``vote/<task>/<round>/<kind>/<attempt>/<msp>``: ``{"task","round","kind","attempt","organisation"}``."""
+    """``vote/<task>/<round>/<kind>/<attempt>/<msp>``: a validator wants a phase of the round to end.
+
+    ``{"task","round","kind","attempt","organisation","refused":{msp:code}}``
+    """
 
     PREFIX = "vote"
     KEY = ("task", "round", "kind", "attempt", "organisation")
@@ -203,6 +206,7 @@ class Vote(Record):
     kind: str  # close | abort | settle
     attempt: int
     organisation: str
+    refused: Mapping[str, str] = field(default_factory=dict)  # of a vote to abort: whose updates are invalid, and why
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,10 @@ class Model(Record):
     """``model/<task>/<j>``: a committed model; j = 0 is the initial one, of round 0, with nulls.
 
     ``{"task","j","round","attempt","base":hash|null,"digest","state":hash|null,"included":[msp],"refused":{msp:code},
-    "result":hash|null,"aggregate":hash|null,"attested_by":[msp]}``
+    "result":hash|null,"aggregate":hash|null,"attested_by":[msp],"declarations":{msp:number},"revoked":[…]}``
+
+    `revoked` is found when a model is read, and empty in the world state. Each element is a declaration that went into
+    the j-th model, this one or an ancestor of it, and was revoked since: ``{"participant","purpose","number","j"}``.
     """
 
     PREFIX = "model"
@@ -274,6 +281,8 @@ class Model(Record):
     result: str | None
     aggregate: str | None  # A, which opens the proofs of those in attested_by
     attested_by: tuple[str, ...]  # the quorum at the moment of the commit
+    declarations: Mapping[str, int] = field(default_factory=dict)  # of the included, for the task's purpose
+    revoked: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,73 +306,3 @@ class Settlement(Record):
     payments: Mapping[str, int]
     scorers: tuple[str, ...]
     metrics: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Entry(Record):
-    """``token/entry/<owner>/<id>``: ``{"id","owner","amount","cause"}``: tokens that nobody has spent yet.
-
-    The cause is the key of the record that made it: an issue, a transfer, a task (change, or the escrow's return) or a
-    settlement.
-    """
-
-    PREFIX = "token/entry"
-    KEY = ("owner", "id")
-
-    id: str
-    owner: str
-    amount: int
-    cause: str
-
-
-@dataclass(frozen=True)
-class Escrow(Record):
-    """``token/escrow/<task>``: ``{"task","sponsor","amount"}``: what is left of a task's locked budget."""
-
-    PREFIX = "token/escrow"
-    KEY = ("task",)
-
-    task: str
-    sponsor: str
-    amount: int
-
-
-@dataclass(frozen=True)
-class Issue(Record):
-    """``token/issue/<request_id>``: ``{"request_id","to","amount","votes":[msp],"issued":bool}``."""
-
-    PREFIX = "token/issue"
-    KEY = ("request_id",)
-
-    request_id: str
-    to: str
-    amount: int
-    votes: tuple[str, ...]
-    issued: bool
-
-
-@dataclass(frozen=True)
-class Supply(Record):
-    """``token/supply``: ``{"supply"}``: all tokens ever issued; none are destroyed."""
-
-    PREFIX = "token/supply"
-
-    supply: int
-
-
-@dataclass(frozen=True)
-class Transfer(Record):
-    """``token/transfer/<sender>/<request_id>``: the answer to a transfer, kept for its repetitions.
-
-    ``{"sender","request_id","inputs":[id],"to","amount","outputs":[id]}``
-    """
-
-    PREFIX = "token/transfer"
-    KEY = ("sender", "request_id")
-
-    sender: str
-    request_id: str
-    inputs: tuple[str, ...]
-    to: str
-    amount: int
-    outputs: tuple[str, ...]  # the payment, then the change if there is any

@@ -1,21 +1,43 @@
 """Rounds: votes, sealing and reading; commit.py, abort.py and settlement.py hold their ends."""
 
-from fl_chaincode import lookup
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fl_chaincode import args, lookup
+from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
-from fl_chaincode.records import ABORTED, CLOSE, OPEN, Round, Vote
+from fl_chaincode.records import ABORT, ABORTED, CLOSE, OPEN, Round, Vote
 from fl_chaincode.state import Reader, Writer
 
 
-def vote(state: Writer, caller: Caller, task_id: str, number: int, kind: str, attempt: int) -> Vote:
-    """Vote to close, to abort or to settle.
+def vote_reason(what: str, text: str) -> dict[str, str]:
+    """Decode the fifth argument of rounds:Vote: ``{"refused":{msp:code}}``."""
+    with Fields.of(what, text) as fields:
+        return fields.mapping("refused", args.msp_id, args.code)
 
-    A blind write: it reads nothing that others write, so that no two votes ever conflict. A vote for a round or an
-    attempt that is not there is merely never counted.
+
+def vote(
+    state: Writer,
+    caller: Caller,
+    task_id: str,
+    number: int,
+    kind: str,
+    attempt: int,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Vote:
+    """Vote to close, to abort or to settle; a vote to abort can say whose updates are invalid.
+
+    A blind write: it reads nothing that other votes write, so that no two votes ever conflict. A vote for a round or an
+    attempt that is not there is merely never counted, nor is one of who was voted out of the round's validators.
     """
+    if refused and kind != ABORT:
+        raise FLError("FL-ARGUMENT-INVALID", "only a vote to abort names refused updates")
     if caller.msp_id not in lookup.task(state, task_id).validators:
-        raise FLError("FL-VALIDATOR-OUTSIDE", f"{caller.msp_id} is no validator of task {task_id}")
-    ballot = Vote(task_id, number, kind, attempt, caller.msp_id)
+        round_ = state.get(Round, task_id, number)  # its validators may have been voted in
+        if round_ is None or caller.msp_id not in round_.validators:
+            raise FLError("FL-VALIDATOR-OUTSIDE", f"{caller.msp_id} is no validator of round {number}")
+    ballot = Vote(task_id, number, kind, attempt, caller.msp_id, dict(refused))
     state.put(ballot)
     return ballot
 

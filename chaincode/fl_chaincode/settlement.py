@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fl_chaincode import lookup, rewards, tokens
+from fl_chaincode import lookup, rewards, stopping, tokens
 from fl_chaincode.caller import Caller
 from fl_chaincode.decision import current_attestations, proven
 from fl_chaincode.errors import FLError
 from fl_chaincode.records import (
     COMMITTED,
-    FINISHED,
+    RUNNING,
     SETTLE,
     Attestation,
     Escrow,
@@ -47,6 +47,7 @@ def settle(state: Writer, _caller: Caller, task_id: str, number: int) -> Settlem
     task = lookup.task(state, task_id)
     settlement = conclude(task, round_, evidence)
     head = without(lookup.head(state, task_id), number)
+    head = stopping.advance(state, task, head, [settlement])
     state.put(head)
     pay(state, task, head, [settlement])
     return settlement
@@ -130,7 +131,7 @@ def pay(state: Writer, task: Task, head: Head, settlements: Sequence[Settlement]
         for participant, amount in sorted(settlement.payments.items()):
             state.put(tokens.entry(participant, amount, settlement.key, "payment"))
             rest -= amount
-    if head.status == FINISHED and not head.unsettled and rest:
+    if head.status != RUNNING and not head.unsettled and rest:
         state.put(tokens.entry(task.sponsor, rest, task.key, "return"))
         rest = 0
     if escrow is not None and rest != escrow.amount:

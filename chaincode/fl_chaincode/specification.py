@@ -135,8 +135,8 @@ class Task(Record):
 
     ``{"schema":1,"id","trainers":[msp],"validators":[msp],"q","k","min_updates","rounds","patience_s","model":{…},
     "training":{…},"server":{…},"quantisation":{…},"max_examples","aggregation":{…},"scoring":{…},"budget",
-    "horizon_rounds","sponsor":msp,"purpose":id|null,"stop":{…}|null}``; tasks:Create takes all of these but the sponsor,
-    who is the caller, and the last two may be left out.
+    "horizon_rounds","sponsor":msp,"purpose":id|null,"stop":{…}|null}``; tasks:Create takes all of these but the
+    sponsor, who is the caller, and the last two may be left out.
     """
 
     PREFIX = "task"

@@ -7,12 +7,12 @@ cannot be opened, because the commitment names its participant.
 from dataclasses import dataclass
 from typing import Any
 
-from fl_chaincode import args, lookup
+from fl_chaincode import args, declarations, lookup
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
 from fl_chaincode.hashes import update_commitment
-from fl_chaincode.records import ABORTED, OPEN, Reveal, Update
+from fl_chaincode.records import ABORTED, OPEN, Reveal, Round, Update
 from fl_chaincode.state import Reader, Writer
 
 
@@ -49,6 +49,9 @@ def submit(state: Writer, caller: Caller, task_id: str, number: int, commitment:
         raise FLError("FL-ROUND-UNSELECTED", f"round {number} did not select {caller.msp_id}")
     if round_.status != OPEN:
         raise FLError("FL-ROUND-SEALED", f"round {number} is {round_.status}")
+    if caller.msp_id in round_.declarations:
+        task = lookup.task(state, task_id)
+        declarations.check_round(state, round_.declarations, task, caller.msp_id, number)
     state.put(update)
     return update
 
@@ -70,17 +73,25 @@ def reveal(state: Writer, caller: Caller, task_id: str, number: int, claim: Reve
         raise FLError("FL-ROUND-FIXED", f"what round {number} includes is decided")
     if round_.set is None or caller.msp_id not in round_.set:
         raise FLError("FL-ROUND-UNSELECTED", f"{caller.msp_id} is not among those who submitted to round {number}")
-    _check_opening(state, caller, round_.base, claim, task_id, number)
+    _check_opening(state, caller, round_, claim)
     state.put(opened)
     return opened
 
 
-def _check_opening(state: Writer, caller: Caller, base: str, claim: RevealClaim, task_id: str, number: int) -> None:
-    task = lookup.task(state, task_id)
+def _check_opening(state: Writer, caller: Caller, round_: Round, claim: RevealClaim) -> None:
+    task = lookup.task(state, round_.task)
+    number, base = round_.number, round_.base
+    if caller.msp_id in round_.declarations:
+        declaration = declarations.check_round(state, round_.declarations, task, caller.msp_id, number)
+        most = declaration.num_examples * task.training.epochs
+        if claim.num_examples > most:
+            raise FLError(
+                "FL-DECLARATION-EXAMPLES", f"with what {caller.msp_id} declared, an update weighs {most} at most"
+            )
     if claim.num_examples > task.max_examples:
         raise FLError("FL-UPDATE-OPENING", f"an update weighs at most max_examples = {task.max_examples}")
-    opens = update_commitment(task_id, number, caller.msp_id, base, claim.num_examples, claim.digest, claim.nonce)
-    update = state.get(Update, task_id, number, caller.msp_id)
+    opens = update_commitment(task.id, number, caller.msp_id, base, claim.num_examples, claim.digest, claim.nonce)
+    update = state.get(Update, task.id, number, caller.msp_id)
     if update is None or update.commitment != opens:
         raise FLError("FL-UPDATE-OPENING", f"this does not open what {caller.msp_id} submitted to round {number}")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fl_chaincode import args
 from fl_chaincode.args import Fields, invalid
+from fl_chaincode.canonical import MAX_INTEGER
 from fl_chaincode.errors import FLError
 from fl_chaincode.specification import (
     RULES,
@@ -21,6 +22,8 @@ from fl_chaincode.specification import (
 MAX_ARCHITECTURE = 1024 * 1024  # characters
 MAX_BOUND = 2**31 - 1  # a plain blob holds int32
 SUM_LIMIT = 2**63  # the aggregate is a signed int64
+_INTEGER = args.between(-MAX_INTEGER, MAX_INTEGER)
+_PATIENCE = args.between(1, 1_000_000)
 _FRACTIONS = ("momentum", "beta_1", "beta_2")  # at 1 and above, the past never fades
 
 

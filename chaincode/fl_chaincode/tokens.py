@@ -1,8 +1,8 @@
 """Tokens: unspent entries, after the idea of Fabric's token-utxo sample.
 
 Who pays names entries that he holds; they are read and deleted, and new ones written. So payments to a busy account
-touch no common key and never conflict. Tokens arise by `issue` alone and are never destroyed: the unspent entries and
-what tasks hold in escrow always sum to the supply.
+touch no common key and never conflict. Tokens arise by `issue` alone and are never destroyed: the unspent entries, what
+tasks hold in escrow and what orders and offers have locked always sum to the supply.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def issue(state: Writer, caller: Caller, order: IssueOrder) -> Issue:
     votes = stored.votes if stored else ()
     if stored is not None and (stored.issued or caller.msp_id in votes):
         return stored
-    _check_payee(state, order.to)
+    check_payee(state, order.to)
     votes = tuple(sorted((*votes, caller.msp_id)))
     issued = len([one for one in votes if one in members.organisations]) >= members.majority
     record = Issue(order.request_id, order.to, order.amount, votes, issued)
@@ -94,14 +94,24 @@ def transfer(state: Writer, caller: Caller, order: TransferOrder) -> Transfer:
         if (stored.inputs, stored.to, stored.amount) != (order.inputs, order.to, order.amount):
             raise FLError("FL-CONFLICT", f"the request {order.request_id} transfers something else")
         return stored
-    _check_payee(state, order.to)
-    change = spend(state, caller.msp_id, order.inputs, order.amount, key)
-    payment = entry(order.to, order.amount, key, "payment")
-    state.put(payment)
-    outputs = (payment.id, change.id) if change else (payment.id,)
+    check_payee(state, order.to)
+    outputs = pay(state, caller.msp_id, order.inputs, order.to, order.amount, key)
     record = Transfer(caller.msp_id, order.request_id, order.inputs, order.to, order.amount, outputs)
     state.put(record)
     return record
+
+
+def check_payee(state: Points, organisation: str) -> None:
+    if state.get(Participant, organisation) is None:  # a misspelt payee would lose the tokens for ever
+        raise FLError("FL-PARTICIPANT-UNKNOWN", f"{organisation} is not registered")
+
+
+def pay(state: Writer, owner: str, inputs: Sequence[str], to: str, amount: int, cause: str) -> tuple[str, ...]:
+    """Move tokens from the owner's entries; return the ids of the payment and, if there is any, of the change."""
+    change = spend(state, owner, inputs, amount, cause)
+    payment = entry(to, amount, cause, "payment")
+    state.put(payment)
+    return (payment.id, change.id) if change else (payment.id,)
 
 
 def spend(state: Writer, owner: str, inputs: Sequence[str], amount: int, cause: str) -> Entry | None:
@@ -131,22 +141,20 @@ def entry(owner: str, amount: int, cause: str, part: str) -> Entry:
 
 
 def balance_of(state: Reader, owner: str) -> dict[str, Any]:
+    """Return the sum of a participant's unspent entries."""
     return {"participant": owner, "balance": sum(one.amount for one in state.scan(Entry, owner))}
 
 
 def entries(state: Reader, owner: str) -> list[Entry]:
+    """Return a participant's unspent entries, whose ids a payment names."""
     return list(state.scan(Entry, owner))
 
 
 def total_supply(state: Reader) -> dict[str, Any]:
+    """Return how many tokens were ever issued: as many as there are."""
     return {"supply": _supply(state)}
 
 
 def _supply(state: Points) -> int:
     stored = state.get(Supply)
     return stored.supply if stored else 0
-
-
-def _check_payee(state: Points, organisation: str) -> None:
-    if state.get(Participant, organisation) is None:  # a misspelt payee would lose the tokens for ever
-        raise FLError("FL-PARTICIPANT-UNKNOWN", f"{organisation} is not registered")

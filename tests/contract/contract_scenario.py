@@ -148,10 +148,11 @@ class Scenario:
         return self._record(f"token/escrow/{task}").get("amount", 0)
 
     def all_tokens(self) -> tuple[int, int]:
-        """What stands in entries and escrows, and the supply: two numbers that must be equal."""
+        """What stands in entries, escrows and locks, and the supply: two numbers that must be equal."""
         state = self.ledger.state()
         held = sum(Entry.decode(data).amount for _, data in state.scan("token/entry/", "token/entry0"))
-        locked = sum(json.loads(data)["amount"] for _, data in state.scan("token/escrow/", "token/escrow0"))
+        ranges = [("token/escrow/", "token/escrow0"), ("token/lock/", "token/lock0")]
+        locked = sum(json.loads(data)["amount"] for both in ranges for _, data in state.scan(*both))
         supply = state.get(Supply.key_of())
         return held + locked, Supply.decode(supply).supply if supply else 0
 

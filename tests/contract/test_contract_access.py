@@ -12,6 +12,7 @@ ROLE, INVALID = "FL-CALLER-ROLE", "FL-CALLER-INVALID"
 INACTIVE, UNKNOWN = "FL-PARTICIPANT-INACTIVE", "FL-PARTICIPANT-UNKNOWN"
 OUTSIDE, VALIDATOR = "FL-CONSORTIUM-OUTSIDE", "FL-VALIDATOR-OUTSIDE"
 UNSELECTED = "FL-ROUND-UNSELECTED"
+NO_ORDER, NO_OFFER = "FL-ORDER-UNKNOWN", "FL-OFFER-UNKNOWN"
 OK = "accepted"
 
 # Org1 to Org3 are the consortium, and validators and trainers of the task; Org4 is registered and neither; NobodyMSP
@@ -46,6 +47,31 @@ ARGUMENTS = {
     "scores:Open": (TASK, 1, {"nonce": H("n"), "scores": {}, "metrics": {}}),
     "tokens:Issue": ({"request_id": "r", "to": ORG1, "amount": 1},),
     "tokens:Transfer": ({"request_id": "r", "inputs": [H("i")], "to": ORG1, "amount": 1},),
+    "tokens:Approve": ({"request_id": "r", "spender": ORG2, "expected": 0, "amount": 1},),
+    "tokens:TransferFrom": ({"request_id": "r", "owner": ORG2, "inputs": [H("i")], "to": ORG1, "amount": 1},),
+    "prices:Publish": ({"request_id": "r", "services": {"gpu-hour": 1}},),
+    "orders:Place": (
+        {
+            "request_id": "r",
+            "provider": ORG4,
+            "service": "gpu-hour",
+            "version": 1,
+            "quantity": 1,
+            "job": "x",
+            "inputs": [H("i")],
+        },
+    ),
+    "orders:Confirm": ("o",),
+    "orders:Refund": (ORG1, "o"),
+    "orders:Vote": (ORG1, "o", "settle"),
+    "orders:Decide": (ORG1, "o", "settle"),
+    "offers:Make": ({"request_id": "r", "inputs": [H("i")], "amount": 1, "price": 1, "currency": "EUR", "terms": ""},),
+    "offers:Take": (ORG1, "o", "invoice 1"),
+    "offers:Withdraw": ("o",),
+    "offers:Confirm": ("o", "invoice 1"),
+    "offers:Cancel": (ORG1, "o"),
+    "offers:Vote": (ORG1, "o", "settle"),
+    "offers:Decide": (ORG1, "o", "settle"),
 }
 
 
@@ -82,6 +108,21 @@ MATRIX = {
     "scores:Open": row("FL-ROUND-UNCOMMITTED", other=VALIDATOR),
     "tokens:Issue": row(OK, other=OUTSIDE),
     "tokens:Transfer": row("FL-TOKEN-INPUT", other="FL-TOKEN-INPUT"),
+    "tokens:Approve": row(OK),
+    "tokens:TransferFrom": row("FL-TOKEN-ALLOWANCE", other="FL-TOKEN-ALLOWANCE"),
+    "prices:Publish": row(OK),
+    "orders:Place": row("FL-PRICE-UNKNOWN", other="FL-MARKET-SELF"),
+    "orders:Confirm": row(NO_ORDER, other=NO_ORDER),
+    "orders:Refund": row(NO_ORDER, other=NO_ORDER),
+    "orders:Vote": row(NO_ORDER, other=NO_ORDER),
+    "orders:Decide": row(NO_ORDER, role=OK, away=NO_ORDER, other=NO_ORDER, stranger=NO_ORDER),
+    "offers:Make": row("FL-TOKEN-INPUT", other="FL-TOKEN-INPUT"),
+    "offers:Take": row(NO_OFFER, other=NO_OFFER),
+    "offers:Withdraw": row(NO_OFFER, other=NO_OFFER),
+    "offers:Confirm": row(NO_OFFER, other=NO_OFFER),
+    "offers:Cancel": row(NO_OFFER, other=NO_OFFER),
+    "offers:Vote": row(NO_OFFER, other=NO_OFFER),
+    "offers:Decide": row(NO_OFFER, role=OK, away=NO_OFFER, other=NO_OFFER, stranger=NO_OFFER),
 }
 
 
@@ -115,11 +156,17 @@ def answer(scenario: Scenario, who: Caller, function: str, *arguments: object) -
 
 
 def test_anybody_reads_everything(scenario):
-    arguments = {"task": TASK, "round": 1, "j": 0, "participant": ORG1}
-    absent = {"updates:Read": "FL-UPDATE-UNKNOWN", "attestations:Read": "FL-ATTESTATION-UNKNOWN"}
+    arguments = {"task": TASK, "round": 1, "j": 0, "order": "o", "offer": "o"}
+    absent = {
+        "updates:Read": "FL-UPDATE-UNKNOWN",
+        "attestations:Read": "FL-ATTESTATION-UNKNOWN",
+        "prices:Read": "FL-PRICE-UNKNOWN",
+        "orders:Read": NO_ORDER,
+        "offers:Read": NO_OFFER,
+    }
     for name, entry in FUNCTIONS.items():
         if isinstance(entry, Query):
-            given = [arguments[one] for one in entry.arguments]
+            given = [arguments.get(one, ORG1) for one in entry.arguments]
             answers = [answer(scenario, who, name, *given) for who in CALLERS.values()]
             assert answers == [absent.get(name, OK)] * len(CALLERS), name
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from contract_scenario import ORG1, TASK, Scenario, specification
+from contract_scenario import ORG1, ORG2, TASK, Scenario, specification
 
 from fl_chaincode import records
 from fl_chaincode.canonical import H
@@ -29,8 +29,23 @@ def state() -> dict[str, bytes]:
     scenario.call(ORG1, "rounds:Settle", TASK, 1)
     entry = scenario.read("tokens:Entries", ORG1)[0]
     order = {"request_id": "x", "inputs": [entry["id"]], "to": ORG1, "amount": 1}
-    scenario.call(ORG1, "tokens:Transfer", order)
+    change = scenario.call(ORG1, "tokens:Transfer", order)["outputs"][1]
+    trade(scenario, change)
     return dict(scenario.ledger.state().scan("a", "z"))
+
+
+def trade(scenario: Scenario, entry: str) -> None:
+    """Leave a record of every kind that the market has."""
+    scenario.call(ORG1, "tokens:Approve", {"request_id": "x", "spender": ORG2, "expected": 0, "amount": 1})
+    spending = {"request_id": "x", "owner": ORG1, "inputs": [entry], "to": ORG1, "amount": 1}
+    entry = scenario.call(ORG2, "tokens:TransferFrom", spending)["outputs"][1]
+    scenario.call(ORG2, "prices:Publish", {"request_id": "x", "services": {"gpu-hour": 1}})
+    job = {"provider": ORG2, "service": "gpu-hour", "version": 1, "quantity": 1, "job": "anything"}
+    scenario.call(ORG1, "orders:Place", {"request_id": "x", "inputs": [entry], **job})
+    scenario.call(ORG1, "orders:Vote", ORG1, "x", "settle")
+    entry = scenario.read("tokens:Entries", ORG1)[0]["id"]
+    money = {"price": 1, "currency": "EUR", "terms": ""}
+    scenario.call(ORG1, "offers:Make", {"request_id": "x", "inputs": [entry], "amount": 1, **money})
 
 
 def kind_of(key: str) -> type[Record]:

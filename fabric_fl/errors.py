@@ -36,9 +36,11 @@ Every error carries a stable `code`, and a `remedy` that says what to do about i
     │   ├── EngineError                  no engine, or not the one that was asked for
     │   │   ├── DockerError              Docker does not answer, or refused
     │   │   └── ToolError                one of Fabric's programs failed
+    │   ├── ExchangeError                what another organisation's machine sent does not fit
     │   ├── NetworkChangedError          another network exists there
     │   ├── NoNetworkError               no network exists there
     │   ├── NotReadyError                it does not get ready in time
+    │   ├── OthersAwaitedError           what other organisations' machines send is not here yet
     │   └── PortTakenError               somebody else listens there
     ├── NotFiniteError                   an update holds NaN or infinity
     ├── NotNamedError                    the task names this organisation neither as trainer nor as validator

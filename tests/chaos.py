@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from task_processes import Network, finish, running_network, undisturbed  # noqa: E402 -- after its directory is known
 
-from fabric_fl.network import Consortium, lifecycle, readiness  # noqa: E402
+from fabric_fl.network import Consortium, Plan, lifecycle, readiness  # noqa: E402
 from fabric_fl.network.home import Home  # noqa: E402
 
 TABLE = ROOT / "docs" / "chaos.md"
@@ -77,10 +77,10 @@ def lose(name: str, network: Network, consortium: Consortium, scratch: Path) -> 
     network.create_task(task)
     processes = [network.start(index, task) for index in range(3)]
     network.wait_until_submitted(task)
-    before = network.pid_of(name)
+    before, plan = network.pid_of(name), Plan("fabric", consortium)
     killed = time.monotonic()
     network.kill(name)
-    while network.pid_of(name) in (0, before) or any(readiness.probe(Home.at(network.home), consortium).values()):
+    while network.pid_of(name) in (0, before) or any(readiness.probe(Home.at(network.home), plan).values()):
         if time.monotonic() - killed > _RECOVERY_SECONDS:
             raise SystemExit(f"{name} did not recover within {_RECOVERY_SECONDS:.0f} s")
         time.sleep(0.05)

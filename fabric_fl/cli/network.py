@@ -10,7 +10,8 @@ import click
 
 from fabric_fl import network as networks
 from fabric_fl.cli.output import Output, aligned, with_output
-from fabric_fl.network import Consortium, ExternalChaincode, NetworkStatus
+from fabric_fl.network import Consortium, ExternalChaincode, NetworkStatus, sharing
+from fabric_fl.network.fabric import exchange
 
 _CONSORTIUM = Path("network/consortium.yaml")
 
@@ -46,6 +47,7 @@ class _Chaincode(click.ParamType[ExternalChaincode]):
 @click.option("--orgs", type=click.IntRange(1, 50), help="org1 … orgN on this machine instead of a consortium file.")
 @click.option("--engine", help="fabric or devnet; default: ENGINE, else what is installed.")
 @click.option("--chaincode", "chaincodes", type=_Chaincode(), multiple=True, help="A chaincode process of your own.")
+@click.option("--org", "here", multiple=True, help="Run this organisation's part alone; others run theirs elsewhere.")
 @click.option("--memory", is_flag=True, help="Keep the ledger off the disk (devnet).")
 @_home
 @with_output
@@ -54,6 +56,7 @@ def up(
     orgs: int | None,
     engine: str | None,
     chaincodes: tuple[ExternalChaincode, ...],
+    here: tuple[str, ...],
     memory: bool,
     home: Path,
     out: Output,
@@ -67,12 +70,17 @@ def up(
         engine=engine,
         memory=memory,
         chaincodes=chaincodes,
+        here=here,
         tell=lambda line: click.echo(line, err=True),
     )
     profiles = [_shown(profile) for profile in running.profiles()]
     next_commands = [
-        f"fabric-fl participant list --profile {profiles[0]}",
-        f". {profiles[0]}/env && peer channel getinfo -c {running.consortium.channel}",
+        command
+        for profile in profiles[:1]
+        for command in (
+            f"fabric-fl participant list --profile {profile}",
+            f". {profile}/env && peer channel getinfo -c {running.consortium.channel}",
+        )
     ]
     value = {"home": str(running.home), "engine": running.plan.engine, "profiles": profiles, "next": next_commands}
     out.text(
@@ -125,6 +133,42 @@ def restart(name: str, home: Path, out: Output) -> None:
     out.text(f"{name} was started again.", {"home": str(home), "restarted": name})
 
 
+@network.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_home
+@with_output
+def share(file: Path, home: Path, out: Output) -> None:
+    """Write to FILE what the other organisations' machines need of this one: certificates, never a key."""
+    content = sharing.share(home)
+    file.write_bytes(content)
+    fingerprint = exchange.fingerprint(content)
+    out.text(
+        f"{file} is for the other organisations. Its fingerprint, to be told them another way:\n{fingerprint}",
+        {"file": str(file), "fingerprint": fingerprint},
+    )
+
+
+@network.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@_home
+@with_output
+def import_(files: tuple[Path, ...], home: Path, out: Output) -> None:
+    """Take what other organisations' machines have shared; compare the fingerprints with what they say."""
+    for file in files:
+        content = file.read_bytes()
+        try:
+            received = sharing.receive(content, home)
+        except networks.ExchangeError as error:
+            raise networks.ExchangeError(f"{file}: {error.message}", remedy=error.remedy) from error
+        fingerprint = exchange.fingerprint(content)
+        lines = [f"{', '.join(received.organisations)}: {fingerprint}"]
+        if file == files[-1] and received.lacking:
+            lines.append(f"Not here yet: {', '.join(received.lacking)}.")
+        elif file == files[-1] and received.founded:
+            lines.append("The channel's first block is made: `network share FILE` now holds it for the others.")
+        out.line("\n".join(lines), vars(received) | {"file": str(file), "fingerprint": fingerprint})
+
+
 def _consortium(path: Path | None, organisations: int | None) -> Consortium:
     if organisations:
         return Consortium.default(organisations)
@@ -154,7 +198,7 @@ def _status_record(now: NetworkStatus) -> dict[str, object]:
                 "endorses": not now.endorses[one.name],
                 "problem": now.endorses[one.name],
             }
-            for one in now.plan.consortium.organisations
+            for one in now.plan.organisations
         ],
     }
 
@@ -168,7 +212,7 @@ def _print_status(now: NetworkStatus) -> None:
     rows_of_organisations = [("ORGANISATION", "MSP ID", "GATEWAY", "CA", "ENDORSES")]
     rows_of_organisations += [
         (one.name, one.msp_id, str(one.peers[0]), str(one.ca), now.endorses[one.name] or "yes")
-        for one in now.plan.consortium.organisations
+        for one in now.plan.organisations
     ]
     for line in [*aligned(rows), "", *aligned(rows_of_organisations)]:
         click.echo(line)

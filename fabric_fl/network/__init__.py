@@ -6,10 +6,12 @@ from fabric_fl.network.errors import (
     ConsortiumError,
     DockerError,
     EngineError,
+    ExchangeError,
     NetworkChangedError,
     NetworkError,
     NoNetworkError,
     NotReadyError,
+    OthersAwaitedError,
     PortTakenError,
 )
 from fabric_fl.network.lifecycle import NetworkStatus, RunningNetwork, down, log_command, restart, status, up
@@ -22,6 +24,7 @@ __all__ = [
     "ConsortiumError",
     "DockerError",
     "EngineError",
+    "ExchangeError",
     "ExternalChaincode",
     "NetworkChangedError",
     "NetworkError",
@@ -29,6 +32,7 @@ __all__ = [
     "NoNetworkError",
     "NotReadyError",
     "Organisation",
+    "OthersAwaitedError",
     "Plan",
     "PortTakenError",
     "RunningNetwork",

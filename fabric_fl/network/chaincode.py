@@ -17,7 +17,7 @@ def chaincode_id(name: str) -> str:
 def chaincode_programs(
     plan: Plan, registered_as: str, tls: Callable[[str], Mapping[str, str]] = lambda _: {}
 ) -> list[Program]:
-    """Returns the chaincode process of every organisation, but for those that somebody else runs.
+    """Returns the chaincode process of every organisation here, but for those that somebody else runs.
 
     Args:
         plan: The network.
@@ -38,6 +38,6 @@ def chaincode_programs(
             },
             listens={f"{one.name}.chaincode": one.chaincode},
         )
-        for one in consortium.organisations
+        for one in plan.organisations
         if one.name not in elsewhere
     ]

@@ -24,6 +24,10 @@ class DevnetEngine:
 
     def check(self, plan: Plan) -> None:
         """Raises EngineError when devnet cannot run such a network."""
+        if plan.here:
+            raise EngineError(
+                "devnet is one process for all organisations", remedy="Leave --org out, or choose --engine fabric."
+            )
         if len(plan.consortium.ordering) > 1:
             raise EngineError(f"devnet has one orderer, and {len(plan.consortium.ordering)} are listed")
         for one in plan.consortium.organisations:

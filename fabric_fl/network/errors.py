@@ -7,6 +7,8 @@ FabricFLError
     │   └── DockerError     Docker does not answer, or refused
     ├── PortTakenError      another process listens on a port that the network needs
     ├── NetworkChangedError what was asked for differs from the network that exists
+    ├── ExchangeError       what another organisation's machine sent does not fit
+    ├── OthersAwaitedError  this machine's part waits for what the others send
     ├── NoNetworkError      there is nothing to show, log or restart
     └── NotReadyError       the network did not endorse in time
 """
@@ -50,6 +52,15 @@ class NetworkChangedError(NetworkError):
 class NoNetworkError(NetworkError):
     code = "FL-NETWORK-NONE"
     remedy = "Start one with `fabric-fl network up`, or name its directory with --home."
+
+
+class ExchangeError(NetworkError):
+    code = "FL-NETWORK-EXCHANGE"
+    remedy = "Ask whoever sent it to run `fabric-fl network share` again."
+
+
+class OthersAwaitedError(NetworkError):
+    code = "FL-NETWORK-OTHERS"
 
 
 class NotReadyError(NetworkError):

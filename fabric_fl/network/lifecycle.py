@@ -36,8 +36,8 @@ class RunningNetwork:
         return self.plan.consortium
 
     def profiles(self) -> list[Path]:
-        """Returns the directory that each organisation connects with."""
-        return [self.home / one.name for one in self.consortium.organisations]
+        """Returns the directory that each organisation here connects with."""
+        return [self.home / one.name for one in self.plan.organisations]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def up(
     chaincodes: Sequence[ExternalChaincode] = (),
     tell: Callable[[str], None] = lambda _: None,
     timeout_s: float = _READY_SECONDS,
+    here: Sequence[str] = (),
 ) -> RunningNetwork:
     """Starts what does not run yet, and returns when every organisation's gateway endorses.
 
@@ -70,17 +71,20 @@ def up(
         chaincodes: Chaincode processes that others run.
         tell: Is given lines for people.
         timeout_s: How long everything together may take to endorse.
+        here: The organisations whose part runs on this machine, where others run theirs; empty for all.
 
     Raises:
         EngineError: The engine cannot run this network.
         NetworkChangedError: Another network lies in `home`.
         PortTakenError: Another process listens on a port.
+        OthersAwaitedError: What other organisations' machines send is not here yet.
         NotReadyError: It did not endorse in time.
     """
     place = Home.at(home)
     chosen, notice = choose_engine(engine)
     _check_chaincodes(consortium, chaincodes)
-    asked = Plan(chosen.name, consortium, memory, tuple(chaincodes), runtime=chosen.runtime)
+    _check_here(consortium, here)
+    asked = Plan(chosen.name, consortium, memory, tuple(chaincodes), runtime=chosen.runtime, here=tuple(here))
     chosen.check(asked)
     with place.locked():
         plan = settle(place, asked)
@@ -92,11 +96,11 @@ def up(
             _refuse_taken_ports(programs)
         # only now: who has to change a port must not be told that this is another network
         keep(place, asked, plan)
-        write_participant_files(place, plan.consortium)
+        write_participant_files(place, plan)
         supervisor.prepare(programs, tell)
         chosen.bring_up(plan, place, programs, supervisor, tell)
-        readiness.wait_until_ready(place, plan.consortium, timeout_s, supervisor.what_cannot_start)
-        readiness.found_consortium(place, plan.consortium)
+        readiness.wait_until_ready(place, plan, timeout_s, supervisor.what_cannot_start)
+        readiness.found_consortium(place, plan)
     return RunningNetwork(place.root, plan)
 
 
@@ -131,9 +135,9 @@ def status(home: str | Path = ".network") -> NetworkStatus:
     plan = load(place)
     processes = runner_of(place).processes()
     if processes:
-        return NetworkStatus(place.root, plan, processes, readiness.probe(place, plan.consortium))
+        return NetworkStatus(place.root, plan, processes, readiness.probe(place, plan))
     why = "supervisord has ended, its processes have not" if leftovers.find(place) else "the network is down"
-    return NetworkStatus(place.root, plan, [], {one.name: why for one in plan.consortium.organisations})
+    return NetworkStatus(place.root, plan, [], {one.name: why for one in plan.organisations})
 
 
 def restart(name: str, home: str | Path = ".network") -> None:
@@ -155,6 +159,19 @@ def log_command(name: str | None, home: str | Path = ".network", *, lines: int =
         NoNetworkError: There is no such log.
     """
     return runner_of(Home.at(home)).log_command(name, lines, follow=follow)
+
+
+def _check_here(consortium: Consortium, here: Sequence[str]) -> None:
+    known = [*(one.name for one in consortium.organisations), *(["orderer"] if consortium.orderers else [])]
+    for name in here:
+        if name not in known:
+            raise ConsortiumError(f"--org {name} names none of {', '.join(known)}", remedy="Write one of these names.")
+    for field, address in consortium.addresses().items() if here else ():
+        if address.port == 0:
+            raise ConsortiumError(
+                f"{field} is {address}: other machines must know every port",
+                remedy="Write the ports into network/consortium.yaml, the same file on every machine.",
+            )
 
 
 def _check_chaincodes(consortium: Consortium, chaincodes: Sequence[ExternalChaincode]) -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fabric_fl.network.consortium import Consortium, Versions
+from fabric_fl.network.consortium import Consortium, Organisation, Versions
 from fabric_fl.network.errors import NetworkChangedError, NetworkError, NoNetworkError
 from fabric_fl.network.home import Home
 
@@ -30,6 +30,7 @@ class Plan:
     Attributes:
         memory: Nothing of the ledger is written to disk.
         chaincodes: Those that this network reaches but does not run.
+        here: Whose part of it runs on this machine; all where empty.
         runtime: native or docker.
     """
 
@@ -38,6 +39,12 @@ class Plan:
     memory: bool = False
     chaincodes: tuple[ExternalChaincode, ...] = ()
     runtime: str = "native"
+    here: tuple[str, ...] = ()
+
+    @property
+    def organisations(self) -> tuple[Organisation, ...]:
+        """The members whose part runs on this machine."""
+        return tuple(one for one in self.consortium.organisations if not self.here or one.name in self.here)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -50,6 +57,7 @@ class Plan:
             consortium=Consortium.from_json(record["consortium"]),
             memory=record["memory"],
             chaincodes=tuple(ExternalChaincode(**one) for one in record["chaincodes"]),
+            here=tuple(record.get("here", ())),  # records of older versions have none
             # records of older versions have none
             runtime=record.get("runtime", "native"),
         )

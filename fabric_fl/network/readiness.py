@@ -10,6 +10,7 @@ from fabric_fl.errors import FabricFLError
 from fabric_fl.network.consortium import Consortium, Organisation
 from fabric_fl.network.errors import NotReadyError
 from fabric_fl.network.home import Home
+from fabric_fl.network.plan import Plan
 
 _PROBE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
@@ -32,19 +33,19 @@ def endorse_with_all(home: Home, consortium: Consortium, organisation: Organisat
     return ""
 
 
-def probe(home: Home, consortium: Consortium) -> dict[str, str]:
-    """Returns for every organisation's name what `endorse_with_all` says."""
-    with ThreadPoolExecutor(len(consortium.organisations)) as pool:
-        answers = pool.map(lambda one: endorse_with_all(home, consortium, one), consortium.organisations)
-        return {one.name: answer for one, answer in zip(consortium.organisations, answers, strict=True)}
+def probe(home: Home, plan: Plan) -> dict[str, str]:
+    """Returns for the name of every organisation here what `endorse_with_all` says."""
+    with ThreadPoolExecutor(max(1, len(plan.organisations))) as pool:
+        answers = pool.map(lambda one: endorse_with_all(home, plan.consortium, one), plan.organisations)
+        return {one.name: answer for one, answer in zip(plan.organisations, answers, strict=True)}
 
 
-def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died: Callable[[], str]) -> None:
-    """Returns when every gateway had a transaction endorsed by all.
+def wait_until_ready(home: Home, plan: Plan, timeout_s: float, died: Callable[[], str]) -> None:
+    """Returns when every gateway here had a transaction endorsed by all.
 
     Args:
         home: Where the organisations' profiles lie.
-        consortium: With the ports decided.
+        plan: With the ports decided.
         timeout_s: How long to wait.
         died: Says which program cannot start, "" while all can: then nobody needs to wait any longer.
 
@@ -56,15 +57,15 @@ def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died:
 
     def wait(organisation: Organisation) -> str:
         nonlocal dead
-        while problem := endorse_with_all(home, consortium, organisation):
+        while problem := endorse_with_all(home, plan.consortium, organisation):
             dead = dead or died()
             if dead or time.monotonic() > deadline:
                 return f"{organisation.name}: {problem}"
             time.sleep(_PAUSE_SECONDS)
         return ""
 
-    with ThreadPoolExecutor(len(consortium.organisations)) as pool:
-        problems = [problem for problem in pool.map(wait, consortium.organisations) if problem]
+    with ThreadPoolExecutor(max(1, len(plan.organisations))) as pool:
+        problems = [problem for problem in pool.map(wait, plan.organisations) if problem]
     if dead:
         raise NotReadyError(dead, remedy=f"The whole of what it said is in {home.logs}.")
     if problems:
@@ -74,13 +75,17 @@ def wait_until_ready(home: Home, consortium: Consortium, timeout_s: float, died:
         )
 
 
-def found_consortium(home: Home, consortium: Consortium) -> None:
+def found_consortium(home: Home, plan: Plan) -> None:
     """Writes the consortium onto the ledger where it is not there yet; every operator's process must name the same."""
-    from fabric_fl.gateway import EvaluateError, connect
+    from fabric_fl.gateway import CommitError, EvaluateError, connect
 
-    with connect(home.organisation(consortium.organisations[0].name)) as gateway:
-        contract = gateway.network(consortium.channel).contract(consortium.chaincode)
-        try:
-            contract.evaluate("consortium:Read")
-        except EvaluateError:  # it is not there, or cannot be read: then writing says why
-            contract.submit("consortium:Init")
+    for one in plan.organisations[:1]:
+        with connect(home.organisation(one.name)) as gateway:
+            contract = gateway.network(plan.consortium.channel).contract(plan.consortium.chaincode)
+            try:
+                contract.evaluate("consortium:Read")
+            except EvaluateError:  # it is not there, or cannot be read: then writing says why
+                try:
+                    contract.submit("consortium:Init")
+                except CommitError:  # another operator's machine wrote it in the same moment
+                    contract.evaluate("consortium:Read")

@@ -248,8 +248,8 @@ def test_what_devnet_is_told_is_what_the_consortium_says(home):
 
 
 def test_participant_files_name_the_own_store_and_the_others_and_are_never_overwritten(home):
-    consortium = Consortium.default(3)
-    write_participant_files(home, consortium)
+    plan = Plan("devnet", Consortium.default(3))
+    write_participant_files(home, plan)
     path = home.root / "org2" / "participant.json"
     record = json.loads(path.read_text())
 
@@ -264,5 +264,5 @@ def test_participant_files_name_the_own_store_and_the_others_and_are_never_overw
     }
 
     path.write_text(json.dumps({**record, "store": "s3://bucket"}))
-    write_participant_files(home, consortium)
+    write_participant_files(home, plan)
     assert json.loads(path.read_text())["store"] == "s3://bucket"

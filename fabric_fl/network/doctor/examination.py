@@ -49,7 +49,7 @@ def examine(home: str | Path = ".network") -> Iterator[Check]:
     yield _check("clocks", lambda: ledger.skewed(ledger.clocks(place, consortium), datetime.datetime.now(datetime.UTC)))
     yield _check("heights", lambda: ledger.behind(ledger.heights(place, consortium)))
     yield _check("approvals", lambda: ledger.unapproved(ledger.approvals(place, consortium), consortium.chaincode))
-    yield _check("endorsement", lambda: ledger.silent(readiness.probe(place, consortium)))
+    yield _check("endorsement", lambda: ledger.silent(readiness.probe(place, plan)))
 
 
 def taken(plan: Plan) -> list[Finding]:

@@ -18,20 +18,25 @@ def write_genesis(tools: Tools, consortium: Consortium, topology: Topology, layo
     """Makes the genesis block with configtxgen, once: another one would be another channel."""
     if layout.genesis.exists():
         return
+    temporary = layout.genesis.with_suffix(".tmp")
+    make_genesis(tools, consortium, topology, layout, temporary)
+    temporary.replace(layout.genesis)
+
+
+def make_genesis(tools: Tools, consortium: Consortium, topology: Topology, layout: Layout, path: Path) -> None:
+    """Has configtxgen write a genesis block."""
     layout.configtx.mkdir(exist_ok=True)
     text = configtx.render(
         consortium, topology, layout, consortium.fabric.minor if consortium.fabric else tools.version()[:2]
     )
     (layout.configtx / "configtx.yaml").write_text(text)
-    temporary = layout.genesis.with_suffix(".tmp")
     tools.run(
         "configtxgen",
         *("-profile", configtx.PROFILE),
         *("-channelID", consortium.channel),
-        *("-outputBlock", temporary),
+        *("-outputBlock", path),
         *("-configPath", layout.configtx),
     )
-    temporary.replace(layout.genesis)
 
 
 class Admission:

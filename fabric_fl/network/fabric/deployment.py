@@ -17,7 +17,7 @@ from fabric_fl.network.fabric.channel import admin_environment
 from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.fabric.package import VERSION, Package
 from fabric_fl.network.fabric.tools import ToolError, Tools, until_it_works
-from fabric_fl.network.fabric.topology import ORDERER_ORGANISATION, Peer, Topology
+from fabric_fl.network.fabric.topology import Peer, Topology
 from fabric_fl.network.home import Home
 
 _UNCHANGED = "with unchanged content"  # Fabric's words for: this organisation has approved just that
@@ -34,6 +34,7 @@ class Deployment:
         home: The network's directory.
         deadline: By `time.monotonic`.
         died: Says which program cannot start, "" while all can.
+        own: The part on whose behalf it acts, where others act for themselves; None for all.
     """
 
     tools: Tools
@@ -42,6 +43,7 @@ class Deployment:
     home: Home
     deadline: float
     died: Callable[[], str]
+    own: Topology | None = None
 
     def deploy(self, package: Package, policy: str | None = None) -> int:
         """Has every peer know the package and every organisation agree to it; returns the definition's sequence.
@@ -53,14 +55,12 @@ class Deployment:
         Raises:
             NotReadyError: Some step did not succeed in time.
         """
-        organisations = [
-            one.organisation for one in self.topology.authorities if one.organisation != ORDERER_ORGANISATION
-        ]
-        firsts = [self.topology.peers_of(name)[0] for name in organisations]
+        own = self.own or self.topology
+        firsts = _firsts(own)
         path = Layout.of(self.home).package(package.name)
         path.write_bytes(package.content)
         with ThreadPoolExecutor(len(firsts)) as pool:
-            list(pool.map(lambda peer: self._install(peer, package, path), self.topology.peers))
+            list(pool.map(lambda peer: self._install(peer, package, path), own.peers))
             committed = self._committed(firsts[0], package.name)
             approved = list(pool.map(lambda peer: self._approved(peer, package.name, committed), firsts))
             upgrade = committed == 0 or any(one not in (None, package.id) for one in approved)
@@ -68,7 +68,7 @@ class Deployment:
             lacking = [peer for peer, one in zip(firsts, approved, strict=True) if upgrade or one != package.id]
             list(pool.map(lambda peer: self._approve(peer, package, sequence, policy), lacking))
         if upgrade:
-            self._commit(firsts, package.name, sequence, policy)
+            self._commit(firsts[0], package.name, sequence, policy)
         return sequence
 
     def _install(self, peer: Peer, package: Package, path: Path) -> None:
@@ -115,6 +115,7 @@ class Deployment:
                     peer,
                     *("lifecycle", "chaincode", "approveformyorg", "--package-id", package.id),
                     *self._definition(package.name, sequence, policy),
+                    *self._through(peer),
                 )
             except ToolError as error:
                 if _UNCHANGED in error.output:
@@ -123,29 +124,54 @@ class Deployment:
 
         until_it_works(approve, self.deadline, self.died)
 
-    def _commit(self, peers: Sequence[Peer], name: str, sequence: int, policy: str | None) -> None:
-        endorsers: list[str | Path] = []
-        for peer in peers:
-            root = self.home.organisation(peer.organisation) / "tls" / "ca.pem"
-            endorsers += ["--peerAddresses", str(peer.address), "--tlsRootCertFiles", root]
+    def _commit(self, peer: Peer, name: str, sequence: int, policy: str | None) -> None:
+        definition = self._definition(name, sequence, policy)
 
         def commit() -> str:
-            if self._committed(peers[0], name) >= sequence:
+            if self._committed(peer, name) >= sequence:
                 return ""
-            definition = self._definition(name, sequence, policy)
-            return self._peer(peers[0], "lifecycle", "chaincode", "commit", *definition, *endorsers)
+            endorsers: list[str | Path] = []
+            for one in self._agreeing(peer, definition):
+                endorsers += ["--peerAddresses", str(one.address), "--tlsRootCertFiles", self._root(one.organisation)]
+            return self._peer(peer, "lifecycle", "chaincode", "commit", *definition, *self._through(peer), *endorsers)
 
         until_it_works(commit, self.deadline, self.died)
 
+    def _agreeing(self, peer: Peer, definition: Sequence[str | Path]) -> list[Peer]:
+        """Returns a peer of each organisation that has approved a definition; no other endorses its commit.
+
+        Raises:
+            ToolError: They are no majority, by which the channel's policy decides.
+        """
+        firsts = _firsts(self.topology)
+        if self.own is None:  # all have approved just now
+            return firsts
+        query = ("lifecycle", "chaincode", "checkcommitreadiness", *definition, "-O", "json")
+        approvals = json.loads(self._peer(peer, *query))["approvals"]
+        lacking = [one.organisation for one in firsts if not approvals.get(one.msp_id)]
+        if 2 * len(lacking) >= len(firsts):
+            raise ToolError(f"the chaincode's definition waits for the approval of {', '.join(lacking)}", "")
+        return [one for one in firsts if approvals.get(one.msp_id)]
+
     def _definition(self, name: str, sequence: int, policy: str | None) -> list[str | Path]:
-        orderer = self.topology.orderers[0]
-        some = self.home.organisation(self.topology.peers[0].organisation)
         arguments: list[str | Path] = ["-C", self.channel, "-n", name, "-v", VERSION, "--sequence", str(sequence)]
-        arguments += ["-o", str(orderer.address), "--tls", "--cafile", some / "tls" / "orderer.pem"]
         return arguments + (["--signature-policy", policy] if policy else [])
+
+    def _through(self, peer: Peer) -> list[str | Path]:
+        """Returns which orderer takes a transaction: one of the organisation's own where it has any."""
+        orderer = next(iter(self.topology.orderers_of(peer.organisation)), self.topology.orderers[0])
+        return ["-o", str(orderer.address), "--tls", "--cafile", self._root(orderer.organisation)]
+
+    def _root(self, organisation: str) -> Path:
+        return Layout.of(self.home).ca_certificate(self.topology.authority(organisation).name)
 
     def _peer(self, peer: Peer, *arguments: str | Path) -> str:
         return self.tools.run("peer", *arguments, environment=admin_environment(self.home, peer))
+
+
+def _firsts(part: Topology) -> list[Peer]:
+    """Returns the first peer of each organisation that has any."""
+    return [part.peers_of(one.organisation)[0] for one in part.authorities if part.peers_of(one.organisation)]
 
 
 def package_of(approved: dict[str, Any]) -> str | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fabric_fl.fabric.ca import CAClient, CAUnavailable
 from fabric_fl.network.chaincode import chaincode_programs
-from fabric_fl.network.errors import EngineError, NotReadyError
-from fabric_fl.network.fabric import clients, connections, containers, programs
+from fabric_fl.network.errors import EngineError, NotReadyError, OthersAwaitedError
+from fabric_fl.network.fabric import clients, connections, containers, exchange, programs
 from fabric_fl.network.fabric.channel import Admission, write_genesis
 from fabric_fl.network.fabric.deployment import Deployment
 from fabric_fl.network.fabric.enrolment import (
@@ -68,19 +68,20 @@ class FabricEngine:
     def programs(self, plan: Plan, home: Home) -> list[Program]:
         """Writes Fabric's configuration and returns all that must run."""
         layout, topology = Layout.of(home), _topology(plan, home)
-        programs.write_configurations(topology, layout)
+        own = _own(plan, topology)
+        programs.write_configurations(own, layout)
         in_docker = self.runtime == "docker"
         binaries = {name: Path(name) for name in programs.SERVERS} if in_docker else self._binaries
         natively = [
-            *programs.authorities(binaries, topology, plan.consortium),
-            *programs.nodes(binaries, topology, plan.consortium),
+            *programs.authorities(binaries, own, plan.consortium),
+            *programs.nodes(binaries, own, plan.consortium),
             *chaincode_programs(
                 plan,
                 _packages(plan)[plan.consortium.chaincode].id,
                 connections.process_environment,
             ),
         ]
-        return containers.contained(natively, topology, plan.consortium) if in_docker else natively
+        return containers.contained(natively, own, plan.consortium) if in_docker else natively
 
     def bring_up(
         self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, tell: Callable[[str], None]
@@ -88,16 +89,26 @@ class FabricEngine:
         """Makes `wanted` run: the CAs first, where anybody lacks a certificate; then channel and chaincode.
 
         Raises:
+            OthersAwaitedError: What other organisations' machines send is not here yet.
             NotReadyError: A step did not succeed in time.
         """
         layout, topology = Layout.of(home), _topology(plan, home)
+        own = _own(plan, topology)
         deadline = time.monotonic() + _SECONDS
         self._enrol(plan, home, wanted, supervisor, deadline)
-        clients.write_folders(plan.consortium, topology, home, [one.name for one in plan.consortium.organisations])
+        _refuse_gaps(plan, topology, layout)
+        clients.write_folders(plan.consortium, topology, home, [one.name for one in plan.organisations])
         _write_connections(plan, layout)
-        write_genesis(self._tools, plan.consortium, topology, layout)
+        if exchange.founds(plan):
+            write_genesis(self._tools, plan.consortium, topology, layout)
         deployment = Deployment(
-            self._tools, plan.consortium.channel, topology, home, deadline, supervisor.what_cannot_start
+            self._tools,
+            plan.consortium.channel,
+            topology,
+            home,
+            deadline,
+            supervisor.what_cannot_start,
+            own if plan.here else None,
         )
         packages = _packages(plan)
         for name in sorted({one.name for one in plan.chaincodes}):
@@ -106,14 +117,14 @@ class FabricEngine:
         everything_runs = all(program.name in running for program in wanted)
         if not everything_runs:
             supervisor.run(wanted)
-        self._admit(plan, home, topology, deadline, supervisor)
-        for each in packages.values():
+        self._admit(plan, home, own, deadline, supervisor)
+        for each in packages.values() if own.peers else ():
             deployment.deploy(each)
         if everything_runs:  # under the id of an upgrade a process is of no use before the definition names it
             supervisor.run(wanted)
 
     def _enrol(self, plan: Plan, home: Home, wanted: Sequence[Program], supervisor: Runner, deadline: float) -> None:
-        layout, topology = Layout.of(home), _topology(plan, home)
+        layout, topology = Layout.of(home), _own(plan, _topology(plan, home))
         needed = {one: _enrolments(one, plan, topology, home) for one in topology.authorities}
         if all(one.is_done() for each in needed.values() for one in each):
             return
@@ -141,6 +152,26 @@ def _topology(plan: Plan, home: Home) -> Topology:
     return Topology.of(plan.consortium, settle_ports(Layout.of(home), plan.consortium))
 
 
+def _own(plan: Plan, topology: Topology) -> Topology:
+    return topology.part(plan.here) if plan.here else topology
+
+
+def _refuse_gaps(plan: Plan, topology: Topology, layout: Layout) -> None:
+    here = ", ".join(plan.here)
+    if missing := exchange.lacking(topology, layout):
+        raise OthersAwaitedError(
+            f"{here} is prepared; what {', '.join(missing)} share is not here yet",
+            remedy="`fabric-fl network share FILE` writes what they need, `network import FILE…` takes theirs; `up` "
+            "then goes on.",
+        )
+    if not exchange.founds(plan) and not layout.genesis.exists():
+        founder = plan.consortium.organisations[0].name
+        raise OthersAwaitedError(
+            f"{here} is prepared; the channel's first block, which {founder} makes, is not here yet",
+            remedy=f"{founder} imports the others' parts and shares again; import that file, then `up` goes on.",
+        )
+
+
 def _packages(plan: Plan) -> dict[str, Package]:
     """Returns the packages of our chaincode and of those that others run."""
     ours = plan.consortium.chaincode
@@ -150,14 +181,14 @@ def _packages(plan: Plan) -> dict[str, Package]:
 
 def _enrolments(authority: Authority, plan: Plan, topology: Topology, home: Home) -> list[Enrolment]:
     wanted = enrolments(authority, topology, home)
-    for one in plan.consortium.organisations:
+    for one in plan.organisations:
         if one.name == authority.organisation:
             wanted += chaincode_enrolments(one.name, names_of(one.chaincode), Layout.of(home))
     return wanted
 
 
 def _write_connections(plan: Plan, layout: Layout) -> None:
-    for one in plan.consortium.organisations:
+    for one in plan.organisations:
         connections.write_trusted(plan.consortium.chaincode, one, layout)
     for external in plan.chaincodes:
         connections.write_external(external.name, external.organisation, external.address, layout)

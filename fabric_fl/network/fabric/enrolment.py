@@ -110,7 +110,7 @@ def enrol_all(authority: Authority, wanted: list[Enrolment], layout: Layout) -> 
         CAUnavailable: It does not answer.
     """
     root = layout.ca_certificate(authority.name).read_bytes()
-    _whole(layout.msp(authority.organisation), lambda path: write_msp_dir(path, ca_certs=[root], tls_ca_certs=[root]))
+    whole(layout.msp(authority.organisation), lambda path: write_msp_dir(path, ca_certs=[root], tls_ca_certs=[root]))
     missing = [one for one in wanted if not one.is_done()]
     if not missing:
         return
@@ -138,7 +138,7 @@ def _register(client: CAClient, registrar: SigningIdentity, one: Enrolment, secr
 
 
 def _write_msp(path: Path, root: bytes, signer: SigningIdentity) -> None:
-    _whole(path, lambda to: write_msp_dir(to, ca_certs=[root], tls_ca_certs=[root], signer=signer))
+    whole(path, lambda to: write_msp_dir(to, ca_certs=[root], tls_ca_certs=[root], signer=signer))
 
 
 def _write_tls(path: Path, root: bytes, signer: SigningIdentity) -> None:
@@ -151,11 +151,11 @@ def _write_tls(path: Path, root: bytes, signer: SigningIdentity) -> None:
         (to / "server.crt").write_bytes(signer.identity.certificate_pem)
         (to / "ca.crt").write_bytes(root)
 
-    _whole(path, write)
+    whole(path, write)
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has a directory written beside its place and moved there at once."""
+def whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Has a directory written beside its place and moved there at once, unless it is there."""
     if path.exists():
         return
     temporary = path.with_name(f"{path.name}.tmp")

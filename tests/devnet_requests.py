@@ -110,6 +110,12 @@ class Server:
         profile = ConnectionProfile.load(network.organization("org1"))
         self.member: SigningIdentity = profile.identity
         self.profile = profile
+        self.endpoints = {
+            "peer": _endpoint(profile.peer.address, profile.peer.tls_ca_certs),
+            "orderer": _endpoint(profile.orderers[0].address, profile.orderers[0].tls_ca_certs),
+            "ca": _endpoint(profile.authority.url.removeprefix("https://"), profile.authority.tls_ca_certs),
+        }
+        """Host, port and TLS roots."""
         self.foreigner: SigningIdentity = ConnectionProfile.load(network.organization("org2")).identity
         self._channels = {"peer": open_channel(profile.peer), "orderer": open_channel(profile.orderers[0])}
         with connect(profile.folder) as gateway:
@@ -207,6 +213,11 @@ class Server:
         }
         for path, kind in blocks.items():
             yield Method(path, self._seek, _envelope, _unwrap_envelope, _delivers(kind))
+
+
+def _endpoint(address: str, roots: bytes) -> tuple[str, int, bytes]:
+    host, _, port = address.rpartition(":")
+    return host, int(port), roots
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import grpc.aio
 from fabric_protos.peer import (
     chaincode_pb2,
     chaincode_shim_pb2,
-    chaincode_shim_pb2_grpc,
     proposal_pb2,
     proposal_response_pb2,
 )
@@ -33,7 +32,11 @@ class Stream:
         self.received: list[Message] = []
 
     async def send(self, kind: int, payload: bytes = b"", **fields: object) -> None:
-        await self._context.write(Message(type=kind, payload=payload, **fields))
+        await self.send_bytes(Message(type=kind, payload=payload, **fields).SerializeToString())
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Sends what need not be a message."""
+        await self._context.write(data)
 
     async def receive(self) -> Message:
         message = await self._context.read()
@@ -68,13 +71,15 @@ class Stream:
 Script = Callable[[Stream], Awaitable[None]]
 
 
-class _Servicer(chaincode_shim_pb2_grpc.ChaincodeServicer):
-    def __init__(self, script: Script) -> None:
-        self._script = script
-
-    async def Connect(self, request_iterator: object, context: grpc.aio.ServicerContext) -> None:
+def _service(script: Script) -> grpc.GenericRpcHandler:
+    async def connect(request_iterator: object, context: grpc.aio.ServicerContext) -> None:
         with suppress(StreamEnded):
-            await self._script(Stream(context))
+            await script(Stream(context))
+
+    handler = grpc.stream_stream_rpc_method_handler(
+        connect, request_deserializer=Message.FromString, response_serializer=bytes
+    )
+    return grpc.method_handlers_generic_handler("protos.Chaincode", {"Connect": handler})
 
 
 @asynccontextmanager
@@ -83,7 +88,7 @@ async def chaincode_process(
 ) -> AsyncIterator[str]:
     """Serves a script for every stream that is dialled; yields the address."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    chaincode_shim_pb2_grpc.add_ChaincodeServicer_to_server(_Servicer(script), server)
+    server.add_generic_rpc_handlers([_service(script)])
     address = f"127.0.0.1:{port}"
     bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()

@@ -167,6 +167,8 @@ class ChaincodeStream:
             _log.warning("chaincode %s at %s ended its stream", self._name, self._server.address)
         except grpc.aio.AioRpcError as error:
             _log.warning("lost chaincode %s at %s: %s", self._name, self._server.address, error.details())
+        except ChaincodeError as error:
+            _log.warning("ending the stream of chaincode %s at %s: %s", self._name, self._server.address, error)
         except Exception:  # noqa: BLE001 -- whatever it is, the transactions on this stream must hear of its end
             _log.exception("ending the stream of chaincode %s at %s", self._name, self._server.address)
         finally:

@@ -132,8 +132,9 @@ class Handler:
                 context.completed.set_result(message)
             return
         if message.type != Message.INVOKE_CHAINCODE and message.type not in self._requests:
-            name = Message.Type.Name(message.type)
-            raise ChaincodeError(f"[{message.txid[:8]}] peer cannot handle message ({name}) while in ready state")
+            raise ChaincodeError(
+                f"[{message.txid[:8]}] peer cannot handle message ({_name(message.type)}) while in ready state"
+            )
         if context is None or context.simulator is None:
             self._refuse(message, "no ledger context")
         elif context.invocation is not None:
@@ -169,7 +170,7 @@ class Handler:
         self._send(Message(type=Message.RESPONSE, payload=payload, txid=request.txid, channel_id=request.channel_id))
 
     def _refuse(self, request: Message, reason: str) -> None:
-        text = f"{Message.Type.Name(request.type)} failed: transaction ID: {request.txid}: {reason}"
+        text = f"{_name(request.type)} failed: transaction ID: {request.txid}: {reason}"
         self._send(Message(type=Message.ERROR, payload=text.encode(), txid=request.txid, channel_id=request.channel_id))
 
     def _get_state(self, payload: bytes, context: TransactionContext) -> bytes:
@@ -255,6 +256,11 @@ class Handler:
             iterator.close()
         serialized: bytes = chaincode_shim_pb2.QueryResponse(has_more=False, id=identifier).SerializeToString()
         return serialized
+
+
+def _name(kind: int) -> str:
+    name: str = Message.Type.Name(kind) if kind in Message.Type.values() else str(kind)
+    return name
 
 
 def _public(message_type: Any, payload: bytes) -> Any:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import ssl
 import threading
@@ -12,8 +11,9 @@ import time
 import pytest
 from devnet_ca_http import REGISTRAR, Client, basic, csr, organization_ca, token
 from devnet_ca_servers import devnet_ca
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from soaking import fuzz
 
 from fabric_fl.devnet.ca import server
 from fabric_fl.devnet.ca.registry import Registry
@@ -139,11 +139,6 @@ def signed_client():
     client = Client(ca)
     yield client, client.enrolled(*REGISTRAR), registry
     registry.close()
-
-
-def fuzz(examples):
-    count = examples * (50 if os.environ.get("SOAK") else 1)
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 JSON = st.recursive(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import threading
@@ -11,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import pytest
 from fabric_protos.common import common_pb2
+from processor import waited
+from soaking import times
 
 from fabric_fl.devnet.kvledger import KVLedger
 from fabric_fl.fabric.protoutil import block_data_hash, block_header_hash
 from fabric_fl.gateway import Contract, GatewayError
 from fabric_fl.testing import Network
 
-CRASHES = 200 if os.environ.get("SOAK") else 4
+CRASHES = times(4, 200)
 SEED = 20_240_605
 KV = (sys.executable, str(Path(__file__).parents[1] / "conformance" / "kv_contract.py"))
 CLIENTS, KEYS = 6, 5
@@ -106,11 +108,6 @@ def keys_of(contract: Contract, run: int) -> dict[str, int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_what_clients_were_told_survives_sigkill_of_the_devnet(
@@ -134,8 +131,7 @@ def test_what_clients_were_told_survives_sigkill_of_the_devnet(
         begun = time.monotonic()
         network.start("devnet")
         starts.append(time.monotonic() - begun)
-        # What others do on this machine meanwhile is not the devnet's: its own time is what has to be short.
-        assert cpu_seconds(network.pid("devnet")) < 2
+        assert starts[-1] - waited(network.pid("devnet")) < 2
         network.wait_until_ready()
 
         chain.follow(network)
@@ -143,7 +139,7 @@ def test_what_clients_were_told_survives_sigkill_of_the_devnet(
             found = keys_of(gateway.network("fl").contract("kv"), run)
         assert set(found.values()) == {KEYS}
         assert set(load.reported) <= set(found) <= set(load.tried)
-    assert min(starts) < 2
+    record_property("start_s", {"median": round(median(starts), 2), "slowest": round(max(starts), 2)})
 
     network.kill("devnet")
     state = network.config.state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import time
@@ -14,8 +13,9 @@ import http2_client as http2
 import pytest
 from devnet_requests import CHAINCODE, CHANNEL, MEBIBYTE, Server, hostile_server, resident, unharmed
 from fabric_protos.gateway import gateway_pb2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from soaking import fuzz
 
 from fabric_fl.fabric.protoutil import MAX_BLOCK, seek_envelope, seek_oldest, seek_specified
 from fabric_fl.gateway import connect, open_channel
@@ -36,24 +36,9 @@ def _unharmed(server: Server) -> Iterator[None]:
         yield
 
 
-def endpoints(server: Server) -> dict[str, tuple[str, int, bytes]]:
-    """Returns host, port and TLS roots of a peer, the orderer and a CA."""
-    peer, (orderer,) = server.profile.peer, server.profile.orderers
-    authority = server.profile.authority
-    places = {
-        "peer": (peer.address, peer.tls_ca_certs),
-        "orderer": (orderer.address, orderer.tls_ca_certs),
-        "ca": (authority.url.removeprefix("https://"), authority.tls_ca_certs),
-    }
-    return {
-        name: (address.rpartition(":")[0], int(address.rpartition(":")[2]), roots)
-        for name, (address, roots) in places.items()
-    }
-
-
 def ca_info(server: Server) -> bytes:
     """Asks the CA what everybody may ask; returns the head of its answer."""
-    host, port, roots = endpoints(server)["ca"]
+    host, port, roots = server.endpoints["ca"]
     with _tls(host, port, roots) as connection:
         connection.sendall(b"GET /cainfo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return connection.recv(65536)
@@ -94,7 +79,7 @@ def test_half_open_connections_keep_nobody_from_the_service(
 ) -> None:
     with ExitStack() as stack:
         for _ in range(CONNECTIONS):
-            stack.enter_context(client(*endpoints(server)[place]))
+            stack.enter_context(client(*server.endpoints[place]))
         assert server.serves()
         assert ca_info(server).startswith(b"HTTP/1.1 200 OK")
 
@@ -103,7 +88,7 @@ def test_messages_that_are_announced_and_never_come_take_no_memory(server: Serve
     before = resident(server.network.pid("devnet"))
     with ExitStack() as stack:
         for _ in range(20):
-            connection = stack.enter_context(http2.tls_connection(*endpoints(server)["peer"]))
+            connection = stack.enter_context(http2.tls_connection(*server.endpoints["peer"]))
             connection.sendall(http2.PREFACE + http2.settings())
             for stream in range(1, 41, 2):  # 20 calls on each of 20 connections: 40 GB, if they came
                 connection.sendall(http2.call_headers(stream, "/protos.Endorser/ProcessProposal"))
@@ -121,7 +106,7 @@ def test_who_never_reads_the_blocks_that_it_asked_for_holds_up_nobody(server: Se
         seek = seek_envelope(CHANNEL, server.member, seek_oldest(), seek_specified(MAX_BLOCK)).SerializeToString()
         with ExitStack() as stack:
             for _ in range(20):
-                connection = stack.enter_context(http2.tls_connection(*endpoints(server)["peer"]))
+                connection = stack.enter_context(http2.tls_connection(*server.endpoints["peer"]))
                 connection.sendall(http2.PREFACE + http2.settings() + http2.call_headers(1, "/protos.Deliver/Deliver"))
                 connection.sendall(http2.message(1, seek))
             started = time.monotonic()
@@ -150,7 +135,7 @@ def test_thousands_who_wait_for_what_never_comes_are_forgotten_when_they_go(serv
 
 
 def test_the_ca_refuses_what_is_too_long_or_too_deep_and_goes_on(server: Server) -> None:
-    where = endpoints(server)["ca"]
+    where = server.endpoints["ca"]
     bodies = [bytes(10 * MEBIBYTE), b"[" * 1_000_000, b'{"id":' * 150_000]
     post = "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
     requests = [post.format(len(body)).encode() + body for body in bodies]
@@ -182,11 +167,7 @@ JSON = st.recursive(
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@settings(
-    max_examples=5_000 if os.environ.get("SOAK") else 100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@fuzz(100)
 @given(
     st.binary(max_size=60)
     | JSON.map(lambda value: json.dumps(value).encode())

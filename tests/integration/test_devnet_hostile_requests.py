@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterator
 
 import grpc
@@ -13,23 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.x509.oid import NameOID
 from devnet_requests import MEBIBYTE, PATHS, SECONDS, Method, Server, hostile_server, unharmed
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from soaking import fuzz
 
 from fabric_fl.fabric.identity import Identity, SigningIdentity
 from fabric_fl.fabric.signing import is_low_s
 
 WAITING = {path for path in PATHS if "Status" in path or "Events" in path or "Deliver" in path}
 """What is asked for there may lie in the future."""
-
-
-def fuzz(examples: int) -> settings:
-    soak = bool(os.environ.get("SOAK"))
-    return settings(
-        max_examples=examples * (50 if soak else 1),
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )
 
 
 @pytest.fixture(scope="module")

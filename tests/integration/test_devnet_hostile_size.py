@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
 from devnet_requests import CHANNEL, MEBIBYTE, PATHS, Server, hostile_server, unharmed
 from fabric_protos.peer.lifecycle import lifecycle_pb2
+from soaking import times
 
 from fabric_fl.gateway import EndorseError, connect
 
-ROUNDS = 40 if os.environ.get("SOAK") else 2
+ROUNDS = times(2, 20)
 BIG = bytes(10 * MEBIBYTE)
 GROUPS = b"\x0b" * 1_000_000
 

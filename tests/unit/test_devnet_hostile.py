@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from byte_changes import mutations
 from devnet_endorsers import endorser, proposed, put
 from devnet_ledgers import CHANNEL, LedgerOnTrial, organizations
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import proposal_pb2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from soaking import fuzz
 
 from fabric_fl.devnet.acl import ACL
 from fabric_fl.devnet.channel import Channel
@@ -27,10 +29,6 @@ from fabric_fl.devnet.rpcerror import RpcError
 from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.fabric.protoutil import seek_envelope, seek_newest
 
-HOSTILE = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[LedgerOnTrial]:
@@ -39,33 +37,13 @@ def trial() -> Iterator[LedgerOnTrial]:
     trial.close()
 
 
-def mutations(original: bytes) -> st.SearchStrategy[bytes]:
-    """Returns bytes near the original: cut, with bytes changed, repeated or put in; or anything at all."""
-
-    @st.composite
-    def mutated(draw: st.DrawFn) -> bytes:
-        data = bytearray(original)
-        for _ in range(draw(st.integers(1, 4))):
-            position = draw(st.integers(0, max(len(data) - 1, 0)))
-            kind = draw(st.sampled_from(["change", "cut", "insert", "repeat"]))
-            if kind == "change" and data:
-                data[position] = draw(st.integers(0, 255))
-            elif kind == "cut":
-                del data[position : position + draw(st.integers(1, 64))]
-            elif kind == "insert":
-                data[position:position] = draw(st.binary(max_size=32))
-            else:
-                data[position:position] = data[position : position + 64]
-        return bytes(data)
-
-    return st.one_of(mutated(), st.binary(max_size=200))
-
-
 SIGNED = proposed()
 SEEK = seek_envelope(CHANNEL, organizations()[0].client, seek_newest(), seek_newest())
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(data=mutations(SIGNED.proposal_bytes))
 def test_a_changed_proposal_is_never_endorsed(trial, data):
     signed = proposal_pb2.SignedProposal(proposal_bytes=data, signature=SIGNED.signature)
@@ -76,7 +54,9 @@ def test_a_changed_proposal_is_never_endorsed(trial, data):
     assert data == SIGNED.proposal_bytes or not response.HasField("endorsement")
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(signature=mutations(SIGNED.signature))
 def test_a_changed_signature_is_never_accepted(trial, signature):
     signed = proposal_pb2.SignedProposal(proposal_bytes=SIGNED.proposal_bytes, signature=signature)
@@ -149,7 +129,9 @@ def call(trial: LedgerOnTrial, method: str, request: object) -> object:
     return asyncio.run(run())
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(data=mutations(SIGNED.proposal_bytes), method=st.sampled_from(["Evaluate", "Endorse"]))
 def test_the_gateway_answers_or_refuses_whatever_is_proposed(trial, data, method):
     signed = proposal_pb2.SignedProposal(proposal_bytes=data, signature=SIGNED.signature)
@@ -157,7 +139,9 @@ def test_the_gateway_answers_or_refuses_whatever_is_proposed(trial, data, method
     assert call(trial, method, request) is None or data == SIGNED.proposal_bytes
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(payload=mutations(SEEK.payload), signature=st.binary(max_size=80))
 def test_the_gateway_submits_nothing_that_is_not_signed(trial, payload, signature):
     request = gateway_pb2.SubmitRequest(channel_id=CHANNEL)
@@ -165,7 +149,9 @@ def test_the_gateway_submits_nothing_that_is_not_signed(trial, payload, signatur
     assert call(trial, "Submit", request) is None
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(
     data=mutations(
         gateway_pb2.CommitStatusRequest(
@@ -180,7 +166,9 @@ def test_nobody_is_told_a_status_who_has_not_signed_for_it(trial, data, signatur
         assert call(trial, method, request) is None
 
 
-@HOSTILE
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(150, factor=20)
 @given(payload=mutations(SEEK.payload))
 def test_a_changed_seek_gets_no_block(trial, payload):
     async def run() -> list[object]:

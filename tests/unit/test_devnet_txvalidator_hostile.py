@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, event, organizations
 from fabric_protos.common import common_pb2
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from soaking import fuzz
 
 from fabric_fl.devnet.rwset import RWSetBuilder
 from fabric_fl.fabric.protoutil import sign_envelope, unpack_transaction
@@ -31,7 +32,6 @@ def _good() -> bytes:
 
 GOOD = _good()
 PAYLOAD = common_pb2.Envelope.FromString(GOOD).payload
-fuzz = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _changed(data: bytes, position: int, replacement: bytes) -> bytes:
@@ -39,7 +39,9 @@ def _changed(data: bytes, position: int, replacement: bytes) -> bytes:
     return data[:position] + replacement + data[position + len(replacement) :]
 
 
-@fuzz
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(300, factor=20)
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"\x0a\x80\x80\x80\x80\x08")  # a length of 2 GiB
@@ -49,7 +51,9 @@ def test_arbitrary_bytes_are_no_valid_transaction(trial: LedgerOnTrial, data: by
     assert code != 0
 
 
-@fuzz
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(300, factor=20)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
 def test_an_envelope_with_changed_bytes_is_valid_only_with_the_same_payload(
     trial: LedgerOnTrial, position: int, replacement: bytes
@@ -60,7 +64,9 @@ def test_an_envelope_with_changed_bytes_is_valid_only_with_the_same_payload(
         assert common_pb2.Envelope.FromString(changed).payload == PAYLOAD
 
 
-@fuzz
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@fuzz(300, factor=20)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
 def test_a_payload_with_changed_bytes_signed_anew_gets_a_code(
     trial: LedgerOnTrial, position: int, replacement: bytes

@@ -172,6 +172,7 @@ def _check_names(consortium: Consortium, fields: Mapping[str, Field]) -> None:
     taken = ["devnet", "orderer-ca"]
     for one in consortium.organisations:
         taken += [f"ca-{one.name}", *(f"peer{index}-{one.name}" for index in range(len(one.peers)))]
+        taken += [f"orderer{index}-{one.name}" for index in range(len(one.orderers))]
     for one in consortium.organisations:
         if f"{consortium.chaincode}-{one.name}" in taken:
             where = fields.get("chaincode", fields["organisations"])

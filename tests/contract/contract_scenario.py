@@ -62,6 +62,11 @@ def specification(**changes: Any) -> dict[str, Any]:
     return value
 
 
+def declaration(**changes: Any) -> dict[str, Any]:
+    """A first declaration of data for sepsis, without an end."""
+    return {"purpose": "sepsis", "number": 1, "digest": H("data"), "num_examples": 1000, "last_round": None, **changes}
+
+
 def argument(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict | list) else str(value)
 
@@ -125,6 +130,16 @@ class Scenario:
 
     def reinstate(self, organisation: str) -> None:
         self.suspend(organisation, ACTIVE)
+
+    def declare(self, who: str, **changes: Any) -> dict[str, Any]:
+        return self.call(who, "declarations:Submit", declaration(**changes))
+
+    def carry(self, kind: str, subject: str, request: str = "m") -> dict[str, Any]:
+        """Have a majority of the consortium carry a motion."""
+        order = {"request_id": request, "kind": kind, "subject": subject}
+        members = self.read("consortium:Read")["organisations"]
+        active = [one for one in members if self.read("participants:Read", one)["status"] == ACTIVE]
+        return [self.call(one, "consortium:Vote", order) for one in active[: len(members) // 2 + 1]][-1]
 
     # Tasks and money
 

@@ -1,7 +1,7 @@
 """Who may call what: every writing function against every kind of caller, as one table."""
 
 import pytest
-from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, specification
+from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, declaration, specification
 
 from fl_chaincode.caller import Caller
 from fl_chaincode.canonical import H
@@ -13,6 +13,7 @@ INACTIVE, UNKNOWN = "FL-PARTICIPANT-INACTIVE", "FL-PARTICIPANT-UNKNOWN"
 OUTSIDE, VALIDATOR = "FL-CONSORTIUM-OUTSIDE", "FL-VALIDATOR-OUTSIDE"
 UNSELECTED = "FL-ROUND-UNSELECTED"
 NO_ORDER, NO_OFFER = "FL-ORDER-UNKNOWN", "FL-OFFER-UNKNOWN"
+STATUS, NO_DATA = "FL-PARTICIPANT-STATUS", "FL-DECLARATION-UNKNOWN"
 OK = "accepted"
 
 # Org1 to Org3 are the consortium, and validators and trainers of the task; Org4 is registered and neither; NobodyMSP
@@ -35,7 +36,17 @@ OPENING = {"digest": H("d"), "size": 1, "num_examples": 1, "nonce": H("n")}
 ARGUMENTS = {
     "consortium:Init": (),
     "participants:Register": ({"name": "x"},),
+    "participants:Update": ({"name": "x"},),
+    "participants:Suspend": (),
+    "participants:Reinstate": (),
+    "participants:Withdraw": (),
+    "consortium:Vote": ({"request_id": "m", "kind": "suspend", "subject": ORG1},),
+    "consortium:Retract": ("m",),
+    "declarations:Submit": (declaration(),),
+    "declarations:Revoke": ("sepsis", 1),
     "tasks:Create": (specification(id="t2"),),
+    "tasks:Cancel": (TASK,),
+    "validators:Vote": (TASK, {"term": 0, "validators": [ORG1], "q": 1}),
     "updates:Submit": (TASK, 1, H("c")),
     "updates:Reveal": (TASK, 1, OPENING),
     "rounds:Vote": (TASK, 1, "close", 0),
@@ -84,6 +95,16 @@ def row(right: str, *, role: str = ROLE, away: str = INACTIVE, other: str = OK, 
 MATRIX = {
     "consortium:Init": row(OK, away=OK, other=OUTSIDE, stranger=OUTSIDE),
     "participants:Register": row(OK, away=OK, stranger=OK),
+    "participants:Update": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
+    "participants:Suspend": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
+    "participants:Reinstate": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
+    "participants:Withdraw": row(OK, away=OK),
+    "consortium:Vote": row(OK, other=OUTSIDE),
+    "consortium:Retract": row("FL-MOTION-UNKNOWN", other="FL-MOTION-UNKNOWN"),
+    "declarations:Submit": row(OK),
+    "declarations:Revoke": row(NO_DATA, away=NO_DATA, other=NO_DATA, stranger=NO_DATA),
+    "tasks:Cancel": row(OK, other="FL-TASK-OUTSIDE"),
+    "validators:Vote": row(OK, other=VALIDATOR),
     "tasks:Create": row(INACTIVE, other=INACTIVE),  # its validators Org2 and Org3 are not active here
     "updates:Submit": row(OK, other=UNSELECTED),
     "updates:Reveal": row("FL-ROUND-OPEN", other="FL-ROUND-OPEN"),
@@ -156,13 +177,24 @@ def answer(scenario: Scenario, who: Caller, function: str, *arguments: object) -
 
 
 def test_anybody_reads_everything(scenario):
-    arguments = {"task": TASK, "round": 1, "j": 0, "order": "o", "offer": "o"}
+    arguments = {
+        "task": TASK,
+        "round": 1,
+        "j": 0,
+        "order": "o",
+        "offer": "o",
+        "purpose": "p",
+        "number": 1,
+        "motion": "m",
+    }
     absent = {
         "updates:Read": "FL-UPDATE-UNKNOWN",
         "attestations:Read": "FL-ATTESTATION-UNKNOWN",
         "prices:Read": "FL-PRICE-UNKNOWN",
         "orders:Read": NO_ORDER,
         "offers:Read": NO_OFFER,
+        "consortium:Motion": "FL-MOTION-UNKNOWN",
+        "declarations:Read": NO_DATA,
     }
     for name, entry in FUNCTIONS.items():
         if isinstance(entry, Query):

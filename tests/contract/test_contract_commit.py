@@ -55,6 +55,8 @@ def test_q_proven_attestations_of_one_result_commit_the_model_and_open_the_next_
         "result": claim["result"],
         "aggregate": scenario.aggregate(1),
         "attested_by": [ORG1, ORG2],
+        "declarations": {},
+        "revoked": [],
     }
     head = scenario.head()
     assert (head["status"], head["round"], head["j"], head["unsettled"]) == ("running", 2, 1, [1])

@@ -19,7 +19,7 @@ def empty(*consortium: str) -> Scenario:
 
 def test_init_writes_the_configured_organisations_in_sorted_order():
     scenario = empty(ORG3, ORG1, ORG2)
-    assert scenario.call(ORG2, "consortium:Init") == {"organisations": [ORG1, ORG2, ORG3], "schema": 1}
+    assert scenario.call(ORG2, "consortium:Init") == {"organisations": [ORG1, ORG2, ORG3], "changes": 0, "schema": 1}
     assert scenario.read("consortium:Read")["organisations"] == [ORG1, ORG2, ORG3]
 
 
@@ -56,6 +56,7 @@ def test_registering_records_the_caller_and_the_roles_of_its_certificate(scenari
         "description": "",
         "roles": ["admin", "trainer"],
         "status": "active",
+        "suspended_by": None,
     }
     assert scenario.read("participants:Read", "HospitalMSP") == answer
 

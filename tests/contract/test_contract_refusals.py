@@ -5,7 +5,7 @@ import pickle
 import re
 
 import pytest
-from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, specification
+from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, declaration, specification
 
 from fl_chaincode import FLError
 from fl_chaincode.canonical import H
@@ -131,6 +131,73 @@ def create(**changes) -> tuple:
     return Scenario(), ORG1, "tasks:Create", specification(**changes)
 
 
+def motion(kind: str, subject: str) -> dict[str, str]:
+    return {"request_id": "m", "kind": kind, "subject": subject}
+
+
+def two_members() -> tuple:
+    scenario = Scenario(2)
+    scenario.call(ORG1, "consortium:Vote", motion("remove", ORG2))
+    return scenario, ORG2, "consortium:Vote", motion("remove", ORG2)
+
+
+def nothing_to_decide() -> tuple:
+    scenario = Scenario()
+    scenario.call(ORG1, "consortium:Vote", motion("reinstate", ORG3))
+    return scenario, ORG2, "consortium:Vote", motion("reinstate", ORG3)
+
+
+def withdrawn() -> tuple:
+    scenario = Scenario()
+    scenario.call(ORG1, "participants:Withdraw")
+    return scenario, ORG1, "participants:Reinstate"
+
+
+def ended_declaration() -> tuple:
+    scenario = Scenario()
+    for one in scenario.organisations:
+        scenario.declare(one, last_round=1)
+    scenario.create(purpose="sepsis")
+    scenario.vote("abort", 1, 0, ORG1, ORG2)
+    scenario.call(ORG1, "rounds:Abort", TASK, 1)
+    assert scenario.round(2)["selected"] == []
+    chosen = {"status": "open", "attempt": 0, "set": None, "selected": [ORG1], "declarations": {ORG1: 1}}
+    scenario.plant(Round.from_json({**scenario.round(2), **chosen}))
+    return scenario, ORG1, "updates:Submit", TASK, 2, H("c")
+
+
+def revoked_declaration() -> tuple:
+    scenario = Scenario()
+    for one in scenario.organisations:
+        scenario.declare(one)
+    scenario.call(ORG2, "declarations:Revoke", "sepsis", 1)
+    return scenario, ORG1, "tasks:Create", specification(purpose="sepsis")
+
+
+def small_declaration() -> tuple:
+    scenario = Scenario()
+    for one in scenario.organisations:
+        scenario.declare(one, num_examples=99)
+    scenario.create(purpose="sepsis")
+    for one in scenario.organisations:
+        scenario.submit(one, 1)
+    return scenario, ORG1, "updates:Reveal", TASK, 1, scenario.opening_of(ORG1, 1)
+
+
+def finished() -> tuple:
+    scenario = Scenario()
+    scenario.create(rounds=1)
+    scenario.play(1)
+    return scenario, ORG1, "tasks:Cancel", TASK
+
+
+def outsider() -> Scenario:
+    scenario = fresh()
+    scenario.call(ORG4, "participants:Register", {"name": "x"})
+    return scenario
+
+
+ELECTION = {"term": 1, "validators": [ORG1, ORG2, ORG3], "q": 3}
 ISSUE = {"request_id": "r", "to": ORG1, "amount": 1}
 
 CALLS = {
@@ -147,12 +214,24 @@ CALLS = {
     "FL-CONSORTIUM-UNCONFIGURED": lambda: (without_consortium(), ORG1, "consortium:Init"),
     "FL-CONSORTIUM-UNKNOWN": lambda: (without_consortium(), ORG1, "consortium:Read"),
     "FL-CONSORTIUM-OUTSIDE": lambda: (Scenario(), ORG4, "consortium:Init"),
+    "FL-CONSORTIUM-SMALL": two_members,
+    "FL-MOTION-UNKNOWN": lambda: (Scenario(), ORG1, "consortium:Motion", "m"),
+    "FL-MOTION-VOID": nothing_to_decide,
     "FL-PARTICIPANT-UNKNOWN": lambda: (fresh(), ORG4, "updates:Submit", TASK, 1, H("c")),
     "FL-PARTICIPANT-INACTIVE": suspended,
+    "FL-PARTICIPANT-STATUS": withdrawn,
+    "FL-DECLARATION-UNKNOWN": lambda: create(purpose="sepsis"),
+    "FL-DECLARATION-NUMBER": lambda: (Scenario(), ORG1, "declarations:Submit", declaration(number=2)),
+    "FL-DECLARATION-ENDED": ended_declaration,
+    "FL-DECLARATION-REVOKED": revoked_declaration,
+    "FL-DECLARATION-EXAMPLES": small_declaration,
     "FL-TASK-UNKNOWN": lambda: (fresh(), ORG1, "tasks:Read", "nothing"),
     "FL-TASK-SPEC": lambda: create(k=4),
     "FL-TASK-QUORUM": lambda: create(q=1),
     "FL-TASK-OVERFLOW": lambda: create(max_examples=2**53 - 1),
+    "FL-TASK-ENDED": finished,
+    "FL-TASK-OUTSIDE": lambda: (outsider(), ORG4, "tasks:Cancel", TASK),
+    "FL-ELECTION-TERM": lambda: (fresh(), ORG1, "validators:Vote", TASK, ELECTION),
     "FL-ROUND-UNKNOWN": lambda: (fresh(), ORG1, "rounds:Read", TASK, 2),
     "FL-ROUND-SEALED": sealed_late,
     "FL-ROUND-OPEN": lambda: (fresh(), ORG1, "updates:Reveal", TASK, 1, OPENING),

@@ -30,7 +30,8 @@ def rank(j: int, base: str, participant: str) -> bytes:
 
 def test_a_vote_is_recorded_under_its_kind_and_attempt(scenario):
     answer = scenario.call(ORG2, "rounds:Vote", TASK, 1, "close", 0)
-    assert answer == {"schema": 1, "task": TASK, "round": 1, "kind": "close", "attempt": 0, "organisation": ORG2}
+    about = {"schema": 1, "task": TASK, "round": 1, "kind": "close", "attempt": 0, "organisation": ORG2}
+    assert answer == {**about, "refused": {}}
 
 
 def test_a_vote_reads_only_the_immutable_task_and_the_voters_own_record(scenario):

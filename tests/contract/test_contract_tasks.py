@@ -13,7 +13,7 @@ def scenario() -> Scenario:
 
 def test_a_task_is_stored_as_specified_with_its_sponsor_and_sorted_lists(scenario):
     answer = scenario.create(trainers=[ORG3, ORG1, ORG2])
-    assert answer == {**specification(), "sponsor": ORG1}
+    assert answer == {**specification(), "sponsor": ORG1, "purpose": None, "stop": None}
     assert scenario.read("tasks:Read", TASK) == answer
     assert scenario.read("tasks:List") == [answer]
 
@@ -33,6 +33,10 @@ def test_creating_a_task_opens_its_first_round_on_the_initial_model(scenario):
         "model": H("blob"),
         "state": None,
         "unsettled": [],
+        "counted": 0,
+        "best": None,
+        "best_j": None,
+        "stopped": None,
     }
     assert scenario.read("models:Latest", TASK)["digest"] == H("blob")
     assert scenario.read("models:Read", TASK, 0)["base"] is None

@@ -30,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?")
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{0,62}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,254}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -81,6 +82,14 @@ decimal = _matching(_DECIMAL, "decimal text such as 0.05: up to 9 digits, then a
 code = _matching(_CODE, "a code: 1 to 63 of A-Z, 0-9 and -", "X")
 currency = _matching(_CURRENCY, "a currency's code of ISO 4217: three of A-Z", "EUR")
 ledger_key = _matching(_KEY, "a key of the ledger, as round/t1/00000001", "x/x")
+
+
+def _word(what: str, value: Any) -> str | int:
+    return value if type(value) is int else _part(what, value)
+
+
+_part = _matching(_WORD, "an integer, or text of 1 to 100 letters, digits, . _ and -", "x")
+word: Form[str | int] = Form(_word, {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _WORD.pattern}]}, "x")
 
 
 def _count(what: str, text: str) -> int:

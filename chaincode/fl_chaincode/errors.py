@@ -95,8 +95,8 @@ HELP: Mapping[str, str] = MappingProxyType(
         "FL-MARKET-VOTES": "No majority of the consortium has voted for this outcome: vote, or wait for the others.",
         # Reading records
         "FL-RECORD-UNKNOWN": "There is no record under this key; records:Page shows which there are.",
-        "FL-RECORD-KIND": "fl:Describe names the kinds of records and their keys.",
-        "FL-RECORD-BOOKMARK": "Repeat the bookmark of the page before, with the same query; it may have been deleted.",
+        "FL-RECORD-FIELD": "Name fields of this kind of record, and values of their type; fl:Describe lists them.",
+        "FL-RECORD-BOOKMARK": "Repeat the bookmark of the page before, with the same query.",
     }
 )
 

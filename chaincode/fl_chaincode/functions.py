@@ -14,6 +14,7 @@ from fl_chaincode import (
     commit,
     consortium,
     declarations,
+    describe,
     elections,
     market,
     models,
@@ -22,6 +23,7 @@ from fl_chaincode import (
     orders,
     participants,
     prices,
+    reading,
     rounds,
     scores,
     settlement,
@@ -190,5 +192,9 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         "offers:Decide": Write(offers.decide, {**_OFFER, "outcome": args.one_of(*offers.OUTCOMES)}),
         "offers:Read": Query(offers.read, _OFFER),
         "market:Volumes": Query(market.volumes, {}),
+        "records:Read": Query(reading.read, {"key": args.ledger_key}),
+        "records:Page": Query(reading.page, {"query": reading.page_request}),
+        "records:History": Query(reading.history, {"query": reading.history_request}),
+        "fl:Describe": Query(describe.describe, {}),
     }
 )

@@ -5,13 +5,16 @@ and a transaction whose reads are stale when its block is validated has no effec
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fl_chaincode.caller import Caller
+from fl_chaincode.canonical import H
 from fl_chaincode.dispatching import Outcome, dispatch
+from fl_chaincode.state import Entries, Modification, Modifications
 
 Version = tuple[int, int]  # block, transaction
+History = Mapping[str, Sequence[tuple[Version, bytes | None]]]  # of each key, the oldest write first
 
 
 class MemoryState:
@@ -25,8 +28,15 @@ class MemoryState:
             does so is most likely wrong.
     """
 
-    def __init__(self, committed: Mapping[str, tuple[bytes, Version]] | None = None) -> None:
+    def __init__(
+        self,
+        committed: Mapping[str, tuple[bytes, Version]] | None = None,
+        history: History | None = None,
+        height: int = 0,
+    ) -> None:
         self._committed = committed or {}
+        self._history = history or {}
+        self._height = height
         self.reads: dict[str, Version | None] = {}
         self.ranges: list[tuple[str, str]] = []
         self.writes: dict[str, bytes | None] = {}
@@ -50,12 +60,17 @@ class MemoryState:
     def delete(self, key: str) -> None:
         self.writes[_checked(key)] = None
 
-    def scan(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
+    def scan(self, start: str, end: str) -> Entries:
         self.ranges.append((start, end))
         for key in sorted(
             key for key in self._committed if start <= key < end
         ):  # keys are ASCII: text order is byte order
             yield key, self._committed[key][0]
+
+    def history(self, key: str) -> Modifications:
+        for version, value in reversed(self._history.get(_checked(key), ())):
+            if version[0] <= self._height:
+                yield Modification(H("a transaction in memory", *version), value, 0)
 
 
 @dataclass(frozen=True)
@@ -74,10 +89,11 @@ class MemoryLedger:
         self.height = 0
         self.events: list[tuple[int, str, bytes]] = []  # block, name, payload
         self._committed: dict[str, tuple[bytes, Version]] = {}
+        self._history: dict[str, list[tuple[Version, bytes | None]]] = {}
         self._lock = threading.Lock()
 
     def state(self) -> MemoryState:
-        return MemoryState(self._committed)
+        return MemoryState(self._committed, self._history, self.height)
 
     def endorse(self, caller: Caller, function: str, *arguments: str) -> Transaction:
         """Execute a call without ordering it.
@@ -104,6 +120,7 @@ class MemoryLedger:
                     committed.pop(key, None)
                 else:
                     committed[key] = (value, (self.height, index))
+                self._history.setdefault(key, []).append(((self.height, index), value))
             if transaction.outcome.event:
                 self.events.append((self.height, *transaction.outcome.event))
         self._committed = committed

@@ -9,7 +9,6 @@ References:
     https://json-schema.org/draft/2020-12
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,10 +86,10 @@ def _distinct(variants: Sequence[Schema], field: str, choices: Sequence[str]) ->
         else:
             distinct.append(variant)
             taken.append([choice])
-    described = copy.deepcopy(distinct)
-    for variant, names in zip(described, taken, strict=True):
-        variant["properties"][field] = {"enum": names}
-    return described
+    return [
+        {**variant, "properties": {**variant["properties"], field: {"enum": names}}}
+        for variant, names in zip(distinct, taken, strict=True)
+    ]
 
 
 def _at(schema: Any, path: Path) -> Any:

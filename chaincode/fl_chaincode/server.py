@@ -1,11 +1,17 @@
 """The shell between Fabric and the rules: a peer's request becomes a call of `dispatch`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from fabric_ccaas import InvalidArgumentError, Response, Stub
 from fl_chaincode.caller import Caller
 from fl_chaincode.dispatching import Outcome, dispatch
 from fl_chaincode.errors import FLError
+from fl_chaincode.state import Entries, Modification, Modifications
+
+# A peer ends a range after ledger.state.totalQueryLimit entries (100,000 unless configured) without a word: what is
+# long is asked for once more, from behind its last key on.
+SUSPICIOUS = 100
+NEXT = "\x01"  # sorts before every character of a key
 
 REFUSED = 400  # from 500 on a status means that the chaincode itself is broken
 
@@ -28,10 +34,20 @@ class StubState:
     def delete(self, key: str) -> None:
         self._stub.del_state(key)
 
-    def scan(self, start: str, end: str) -> Iterator[tuple[str, bytes]]:
-        with self._stub.get_state_by_range(start, end) as results:
-            for entry in results:
-                yield entry.key, entry.value
+    def scan(self, start: str, end: str) -> Entries:
+        count = SUSPICIOUS
+        while count >= SUSPICIOUS:
+            count = 0
+            with self._stub.get_state_by_range(start, end) as results:
+                for entry in results:
+                    yield entry.key, entry.value
+                    start = entry.key + NEXT
+                    count += 1
+
+    def history(self, key: str) -> Modifications:
+        with self._stub.get_history_for_key(key) as results:
+            for one in results:
+                yield Modification(one.tx_id, None if one.is_delete else one.value, one.timestamp // 1_000_000)
 
 
 class FLChaincode:

@@ -1,18 +1,36 @@
 """All that a rule may see of the ledger.
 
 `State` is the boundary: the chaincode's shell implements it over the peer, `memory.MemoryState` in memory. Rules never
-hold one. A query gets a `Reader` (records by key, and ranges), a writing function a `Writer` (records by key, and
-writes, but no ranges: a range in a writing transaction would conflict with everything written into it).
+hold one. A query gets a `Reader` (records by key, ranges and histories), a writing function a `Writer` (records by key,
+and writes, but no ranges: a range in a writing transaction would conflict with everything written into it).
 
 Nobody reads his own writes: Fabric answers every read from the state before the transaction.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from fl_chaincode.codec import Record
 
 R = TypeVar("R", bound=Record)
+
+
+class Modification(NamedTuple):
+    """One committed write to a key.
+
+    Attributes:
+        transaction: its id.
+        value: what was written; None for a deletion.
+        timestamp_ms: when its client said that it was proposed; nothing is ever decided by it.
+    """
+
+    transaction: str
+    value: bytes | None
+    timestamp_ms: int
+
+
+Entries = Generator[tuple[str, bytes], None, None]  # to be closed by who stops early
+Modifications = Generator[Modification, None, None]
 
 
 class State(Protocol):
@@ -28,8 +46,12 @@ class State(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def scan(self, start: str, end: str) -> Iterable[tuple[str, bytes]]:
+    def scan(self, start: str, end: str) -> Entries:
         """Return keys and values with start <= key < end, in the byte order of the keys."""
+        ...
+
+    def history(self, key: str) -> Modifications:
+        """Return every committed write to a key, the newest first."""
         ...
 
 
@@ -54,9 +76,26 @@ class Reader(Points):
 
     def scan(self, kind: type[R], *beginning: str | int) -> Iterator[R]:
         """Yield the records whose keys begin with these parts, in the order of their keys."""
-        prefix = kind.key_of(*beginning)
-        for _, data in self._state.scan(prefix + "/", prefix + "0"):  # "0" is the character after "/"
+        for _, data in self._state.scan(*span(kind, *beginning)):
             yield kind.decode(data)
+
+    def scan_from(self, start: str, end: str) -> Entries:
+        """Return what stands under the keys from start up to but without end, as it was written."""
+        return self._state.scan(start, end)
+
+    def value(self, key: str) -> bytes | None:
+        """Return what stands under a key, as it was written."""
+        return self._state.get(key)
+
+    def history(self, key: str) -> Modifications:
+        """Return every committed write to a key, the newest first."""
+        return self._state.history(key)
+
+
+def span(kind: type[Record], *beginning: str | int) -> tuple[str, str]:
+    """Return the range of the keys that begin with these parts."""
+    prefix = kind.key_of(*beginning)
+    return prefix + "/", prefix + "0"  # "0" is the character after "/"
 
 
 class Writer(Points):

@@ -196,8 +196,10 @@ def test_anybody_reads_everything(scenario):
         "consortium:Motion": "FL-MOTION-UNKNOWN",
         "declarations:Read": NO_DATA,
     }
+    queries = {"records:Page": {"kind": "task", "size": 1}, "records:History": {"key": "consortium", "size": 1}}
     for name, entry in FUNCTIONS.items():
         if isinstance(entry, Query):
+            arguments |= {"query": queries.get(name), "key": "consortium"}
             given = [arguments.get(one, ORG1) for one in entry.arguments]
             answers = [answer(scenario, who, name, *given) for who in CALLERS.values()]
             assert answers == [absent.get(name, OK)] * len(CALLERS), name

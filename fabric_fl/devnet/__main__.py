@@ -14,8 +14,9 @@ from typing import Any
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.config import ChaincodeConfig, DevnetConfig, InvalidConfig
-from fabric_fl.devnet.kvledger import LedgerCorrupt, LedgerInUse
+from fabric_fl.devnet.kvledger import KVLedger, LedgerCorrupt, LedgerInUse
 from fabric_fl.devnet.node import Devnet, PortTaken
+from fabric_fl.devnet.storage import Storage
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
     try:
         config = _config(options)
+        if options.rebuild_dbs:
+            return _rebuild(config)
         asyncio.run(_run(config, options.ready_file))
     except (InvalidConfig, PortTaken, LedgerInUse, LedgerCorrupt) as error:
         print(f"devnet: {error}", file=sys.stderr)  # noqa: T201 -- a command
@@ -47,6 +50,24 @@ async def _run(config: DevnetConfig, ready_file: Path | None) -> None:
     async with Devnet(config) as devnet:
         _announce(devnet, ready_file)
         await stopped.wait()
+
+
+def _rebuild(config: DevnetConfig) -> int:
+    """Makes state, history and index anew from the blocks, and says whether they were what they are now."""
+    folder = Storage(config.state).ledger if config.state is not None and config.state.is_dir() else None
+    if folder is None or not folder.is_dir():
+        raise InvalidConfig(f"there is no ledger in {config.state or 'memory'} to be rebuilt")
+    ledger = KVLedger.open(folder, config.channel)
+    try:
+        before = ledger.state_hash()
+        ledger.verify_chain()
+        ledger.rebuild_state()
+        after = ledger.state_hash()
+        result = {"height": ledger.height, "state_hash": after.hex(), "unchanged": before == after}
+    finally:
+        ledger.close()
+    print(json.dumps(result))  # noqa: T201 -- what the command is asked for
+    return 0
 
 
 def _announce(devnet: Devnet, ready_file: Path | None) -> None:
@@ -91,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--endorsement", default="majority", help="majority, all, any or a policy in Fabric's language")
     parser.add_argument("--once", action="store_true", help="run a chaincode once for all endorsers")
     parser.add_argument("--memory", action="store_true", help="keep nothing")
+    parser.add_argument(
+        "--rebuild-dbs",
+        action="store_true",
+        help="start nothing: make state, history and index anew from the blocks, and tell the state's hash",
+    )
     parser.add_argument("--control-port", type=int, help="loopback port of the control interface for faults")
     parser.add_argument("--ready-file", type=Path, help="where to write the line that says it is ready")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])

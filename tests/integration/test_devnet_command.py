@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from fabric_fl.devnet.__main__ import main
 from fabric_fl.fabric.ca import CAClient
 from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.gateway import EvaluateError, connect
@@ -77,14 +80,57 @@ def test_it_announces_itself_in_one_line_and_ends_orderly(tmp_path, number):
     assert len(err.splitlines()) == 1
 
 
-def test_it_is_found_again_where_it_was(tmp_path):
-    with running(tmp_path) as (first, _):
-        info = chain_info(tmp_path / "org1")
-    started = time.monotonic()
-    with running(tmp_path) as (second, _):
-        assert time.monotonic() - started < 5
-        assert {**second, "pid": first["pid"]} == first
-        assert chain_info(tmp_path / "org1") == info
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a devnet that has run and ended, and what it had announced."""
+    home = tmp_path_factory.mktemp("ended")
+    with running(home, "--chaincode", "kv@org1=127.0.0.1:1") as (ready, _):
+        assert chain_info(home / "org1")
+    return home, ready
+
+
+@pytest.fixture
+def kept(ended: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of that folder, for a test that changes it."""
+    return Path(shutil.copytree(ended[0], tmp_path / "kept"))
+
+
+def test_it_is_found_again_where_it_was(ended):
+    home, first = ended
+    info = None
+    for _ in range(2):
+        with running(home) as (again, _):
+            assert {**again, "pid": first["pid"]} == first
+            assert info in (None, chain_info(home / "org1"))
+            info = chain_info(home / "org1")
+
+
+def test_the_state_is_rebuilt_from_the_blocks_with_the_same_hash(kept, capsys):
+    def rebuilt() -> dict[str, Any]:
+        assert main(["--home", str(kept), "--rebuild-dbs"]) == 0
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return answer
+
+    first = rebuilt()
+    assert (first["height"], first["unchanged"]) == (2, True)  # the genesis block, and one definition
+    (database,) = kept.rglob("ledger.sqlite3")
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        assert connection.execute("DELETE FROM state").rowcount > 0
+    assert rebuilt() == {**first, "unchanged": False}
+    assert rebuilt() == first
+
+
+def test_blocks_that_were_changed_are_not_rebuilt_from(kept, capsys):
+    (database,) = kept.rglob("ledger.sqlite3")
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        (data,) = connection.execute("SELECT data FROM blocks WHERE number = 1").fetchone()
+        connection.execute("UPDATE blocks SET data = ? WHERE number = 1", (data.replace(b"1.0", b"2.0"),))
+    assert main(["--home", str(kept), "--rebuild-dbs"]) == 1
+    assert "block 1: its transactions are not those that its header names" in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_not_rebuilt(tmp_path):
+    assert "there is no ledger in" in refused(tmp_path / "elsewhere", "--rebuild-dbs")
 
 
 def test_in_memory_nothing_is_left_but_the_clients_files(tmp_path):
@@ -93,65 +139,39 @@ def test_in_memory_nothing_is_left_but_the_clients_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["org1", "org2"]
 
 
-def test_private_keys_are_their_owners_alone(tmp_path):
-    with running(tmp_path):
-        keys = [path for path in tmp_path.rglob("*") if path.name.endswith((".key", "_sk")) or "keystore" in str(path)]
-        assert len(keys) > 10
-        for path in keys:
-            assert path.stat().st_mode & 0o077 == 0, path
+def test_private_keys_are_their_owners_alone(ended):
+    home, _ = ended
+    keys = [path for path in home.rglob("*") if path.name.endswith((".key", "_sk")) or "keystore" in str(path)]
+    assert len(keys) > 10
+    for path in keys:
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
-    with running(tmp_path) as (ready, _):
-        pass
+def test_a_port_that_is_taken_is_named(ended):
+    home, ready = ended
     for address, who in ((ready["orderer"], "orderer"), (ready["organisations"][1]["ca"], "ca.org2")):
         port = int(address.rpartition(":")[2])
         with socket.create_server(("127.0.0.1", port)):
-            line = refused(tmp_path)
+            line = refused(home)
         assert line == f"devnet: port {port} on localhost, which {who} should listen on, is taken"
 
 
-def test_two_devnets_cannot_have_the_same_files(tmp_path):
-    with running(tmp_path, "--memory"):
-        pass
-    config = tmp_path / "config.json"
-    config.write_text(
-        json.dumps(
-            {
-                "schema": 1,
-                "output": str(tmp_path),
-                "state": str(tmp_path / "state"),
-                "organisations": [{"name": "org1", "msp_id": "Org1MSP"}],
-            }
-        )
-    )
-    process = subprocess.Popen([*DEVNET, str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        (tmp_path / "state" / "ports.json").unlink()  # so that not even a port is in the way
-        second = subprocess.run([*DEVNET, str(config)], check=False, capture_output=True, text=True, timeout=30)
-        assert second.returncode == 1
-        assert second.stderr.splitlines()[-1].startswith("devnet: ")
-        assert f"another process has the ledger in {tmp_path / 'state' / 'ledger'} open" in second.stderr
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+def test_two_devnets_cannot_have_the_same_files(kept):
+    with running(kept):
+        (kept / "devnet" / "ports.json").unlink()  # so that not even a port is in the way
+        line = refused(kept)
+        assert f"another process has the ledger in {kept / 'devnet' / 'ledger'} open" in line
+        assert "another process has the ledger" in refused(kept, "--rebuild-dbs")
 
 
-def test_other_organisations_need_another_folder(tmp_path):
-    with running(tmp_path, "--orgs", "2"):
-        pass
-    assert "the channel that is stored has Org1MSP, Org2MSP" in refused(tmp_path, "--orgs", "3")
+def test_other_organisations_need_another_folder(ended):
+    assert "the channel that is stored has Org1MSP, Org2MSP" in refused(ended[0], "--orgs", "3")
 
 
-def test_another_definition_under_the_same_sequence_is_refused(tmp_path):
-    chaincode = ("--chaincode", "kv@org1=127.0.0.1:1")
-    with running(tmp_path, *chaincode):
-        pass
-    line = refused(tmp_path, *chaincode, "--endorsement", "any")
+def test_another_definition_under_the_same_sequence_is_refused(kept):
+    line = refused(kept, "--chaincode", "kv@org1=127.0.0.1:1", "--endorsement", "any")
     assert "kv is defined on the channel as version 1.0, sequence 1, with another version or endorsement policy" in line
-    with running(tmp_path, "--chaincode", "kv@org1=127.0.0.1:2") as (ready, _):
+    with running(kept, "--chaincode", "kv@org1=127.0.0.1:2") as (ready, _):
         assert ready["ready"]
 
 

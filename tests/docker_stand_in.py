@@ -5,7 +5,7 @@ What it cannot show is what only Docker does: images, isolation, mounts. What it
 in which order, and that the commands, environments and files that compose.yaml names are all that the programs need.
 
 DOCKER_STAND_IN names its directory: `calls` lists every call, `images` what was pulled or built, `silent` makes it
-answer like a client without an engine, `still` starts no process.
+answer like a client without an engine, `plain` like one without Compose, `still` starts no process.
 """
 
 import hashlib
@@ -45,6 +45,12 @@ def keep(found):
 def images():
     path = PLACE / "images"
     return path.read_text().split() if path.exists() else []
+
+
+def compose_version(_arguments):
+    if (PLACE / "plain").exists():
+        sys.exit("docker: unknown command: docker compose\n\nRun 'docker --help' for more information")
+    print("2.33.1")
 
 
 def image(arguments):
@@ -151,7 +157,7 @@ def logs(_file, arguments):
 
 PLAIN = {
     "info": lambda _: print("28.0.1"),
-    "compose": lambda _: print("2.33.1"),
+    "compose": compose_version,
     "image": image,
     "pull": take_image,
     "build": take_image,

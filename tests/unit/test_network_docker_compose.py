@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +76,17 @@ def test_the_contracts_image_is_built_from_the_dockerfile_beside_its_source(home
     assert len([line for line in lines if line.startswith("FROM ")]) == 2, "what builds it stays out of it"
     (user,) = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert "0" not in user.split(":")
+
+
+def test_every_image_of_the_contract_has_the_libraries_of_the_lock_file():
+    command = ["export", "--frozen", "--quiet", "--package", "fabric-fl-chaincode", "--no-emit-workspace", "--no-dev"]
+    uv = Path(sys.executable).with_name("uv")
+    locked = subprocess.run(
+        [uv, *command, "--no-header", "--no-annotate"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    shipped = (ROOT / "chaincode" / "requirements.txt").read_text()
+    assert shipped.partition("\n")[2] == locked, f"uv {' '.join(command)}"
 
 
 def test_no_container_is_roots_or_may_become_it_and_each_writes_to_its_own_directories_alone(home, programs):
@@ -248,6 +261,13 @@ def test_a_docker_that_does_not_answer_is_an_error_and_never_devnet(docker, tmp_
     with pytest.raises(DockerError, match="docker info: Cannot connect to the Docker daemon") as refused:
         choose_engine(None, clients(tmp_path / "fabric"))
     assert "FABRIC_RUNTIME" in refused.value.remedy
+
+
+def test_a_docker_without_compose_is_named(docker, tmp_path):
+    docker.mark("plain")
+
+    with pytest.raises(DockerError, match="docker has no Compose"):
+        choose_engine(None, clients(tmp_path / "fabric"))
 
 
 def test_a_machine_without_docker_is_told_so(tmp_path):

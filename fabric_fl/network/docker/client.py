@@ -32,7 +32,10 @@ class Docker:
             raise DockerError("FABRIC_RUNTIME=docker, and there is no docker on the PATH")
         docker = cls(Path(found))
         docker.run("info", "--format", "{{.ServerVersion}}")
-        docker.run("compose", "version", "--short")
+        try:
+            docker.run("compose", "version", "--short")
+        except DockerError as error:
+            raise DockerError("docker has no Compose: `docker compose version` fails") from error
         return docker
 
     def run(self, *arguments: str, seconds: float = _ANSWER_SECONDS) -> str:

@@ -1,157 +1,28 @@
 """Blobs made to harm: each is refused with a code, costs no memory and runs nothing."""
 
-import io
 import json
 import os
-import pickle
+import subprocess
+import sys
 import tracemalloc
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
+from hostile_blobs import GOOD, HOSTILE, MASKED, MODEL, STATE, UPDATE, build, parts
 
-from fabric_fl.aggregation import BlobError, ModelBlob, Tensors, UpdateBlob, UpdateHeader, decode, encode, read_model
-
-MODEL = ModelBlob(
-    Tensors.in_order([("k", np.arange(6, dtype=np.float32).reshape(2, 3)), ("b", np.ones(2, np.float32))])
-)
-GOOD = encode(MODEL)
-UPDATE = encode(
-    UpdateBlob(UpdateHeader("t", 1, "Org1MSP", "0" * 64, 5, 24), Tensors.in_order([("k", np.zeros(2, np.int32))]))
-)
-
-
-class Payload:
-    def __reduce__(self):
-        return os.mkdir, ("/tmp/fabric-fl-was-here",)
-
-
-def parts(data=GOOD):
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def build(header, data):
-    text = header if isinstance(header, bytes) else json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data
-
-
-def edited(change, data=GOOD):
-    header, tail = parts(data)
-    change(header)
-    return build(header, tail)
-
-
-def entry(name, **fields):
-    return edited(lambda header: header[name].update(fields))
-
-
-def metadata(data=GOOD, **fields):
-    return edited(lambda header: header["__metadata__"].update(fields), data)
-
-
-def renamed(old, new):
-    return edited(lambda header: header.update({new: header.pop(old)}))
-
-
-def with_value(value):
-    return GOOD[:-4] + np.array(value, "<f4").tobytes()
-
-
-def saved(save, *args, **options):
-    file = io.BytesIO()
-    save(file, *args, **options)
-    return file.getvalue()
-
-
-LENGTH = int.from_bytes(GOOD[:8], "little")
-TEXT = GOOD[8 : 8 + LENGTH].rstrip()
-TAIL = GOOD[8 + LENGTH :]
-
-HOSTILE = {
-    "empty": (b"", "FL-BLOB-SIZE"),
-    "seven bytes": (GOOD[:7], "FL-BLOB-SIZE"),
-    "the header alone": (GOOD[: 8 + LENGTH], "FL-BLOB-SIZE"),
-    "one byte short": (GOOD[:-1], "FL-BLOB-SIZE"),
-    "one trailing byte": (GOOD + b"\0", "FL-BLOB-SIZE"),
-    "another blob behind it": (GOOD + GOOD, "FL-BLOB-SIZE"),
-    "a header longer than the file": ((1 << 16).to_bytes(8, "little") + GOOD[8:], "FL-BLOB-SIZE"),
-    "a header of 10 GiB": ((10 << 30).to_bytes(8, "little") + GOOD[8:], "FL-BLOB-HEADER"),
-    "a header of 2^64 - 8": ((2**64 - 8).to_bytes(8, "little") + GOOD[8:], "FL-BLOB-HEADER"),
-    "a header of no length": (build(b"", TAIL), "FL-BLOB-HEADER"),
-    "a header that is not padded": (len(TEXT).to_bytes(8, "little") + TEXT + TAIL, "FL-BLOB-HEADER"),
-    "a header padded twice": (build(TEXT + b" " * 16, TAIL), "FL-BLOB-HEADER"),
-    "a header padded with zeros": (build(TEXT + b"\0" * (LENGTH - len(TEXT)), TAIL), "FL-BLOB-HEADER"),
-    "a header with spaces": (build(TEXT.replace(b'":', b'": ', 1), TAIL), "FL-BLOB-HEADER"),
-    "a header in another order": (
-        build(b'{"__metadata__":{"kind":"model","schema":"1"},' + TEXT[1:], TAIL),
-        "FL-BLOB-HEADER",
-    ),
-    "a name twice": (build(b'{"000:k":1,' + TEXT[1:], TAIL), "FL-BLOB-HEADER"),
-    "a header that is a list": (build(b"[]", TAIL), "FL-BLOB-HEADER"),
-    "a header that is no JSON": (build(b"{" * 8, TAIL), "FL-BLOB-HEADER"),
-    "a header nested 100,000 deep": (build(b"[" * 100_000, TAIL), "FL-BLOB-HEADER"),
-    "a header that is not ASCII": (build("é".encode() * 4, TAIL), "FL-BLOB-HEADER"),
-    "no metadata": (edited(lambda header: header.pop("__metadata__")), "FL-BLOB-HEADER"),
-    "metadata with a number": (metadata(schema=1), "FL-BLOB-HEADER"),
-    "metadata with a surplus key": (metadata(note="hello"), "FL-BLOB-HEADER"),
-    "an unknown kind": (metadata(kind="weights"), "FL-BLOB-HEADER"),
-    "an unknown schema": (metadata(schema="2"), "FL-BLOB-HEADER"),
-    "no kind": (edited(lambda header: header["__metadata__"].pop("kind")), "FL-BLOB-HEADER"),
-    "no tensors": (build({"__metadata__": {"kind": "model", "schema": "1"}}, b""), "FL-BLOB-DTYPE"),
-    "a surplus field of a tensor": (entry("000:k", stride=1), "FL-BLOB-HEADER"),
-    "a tensor that is a number": (edited(lambda header: header.update({"000:k": 7})), "FL-BLOB-HEADER"),
-    "another float type": (entry("000:k", dtype="F64"), "FL-BLOB-DTYPE"),
-    "half precision": (entry("000:k", dtype="F16"), "FL-BLOB-DTYPE"),
-    "a type that is a list": (entry("000:k", dtype=["F32"]), "FL-BLOB-DTYPE"),
-    "integers called a model": (
-        edited(lambda h: [h[n].update(dtype="I32") for n in ("000:k", "001:b")]),
-        "FL-BLOB-DTYPE",
-    ),
-    "another shape": (entry("000:k", shape=[3, 3]), "FL-BLOB-HEADER"),
-    "a negative length": (entry("000:k", shape=[-2, -3]), "FL-BLOB-SHAPE"),
-    "a length of true": (entry("001:b", shape=[2, True]), "FL-BLOB-SHAPE"),
-    "a length that is a fraction": (build(TEXT.replace(b"[2,3]", b"[2,3.0]"), TAIL), "FL-BLOB-HEADER"),
-    "a length beyond 64 bits": (entry("000:k", shape=[2**70]), "FL-BLOB-HEADER"),
-    "a length of a million digits": (build(TEXT.replace(b"[2,3]", b"[" + b"9" * 10**6 + b"]"), TAIL), "FL-BLOB-HEADER"),
-    "100,000 axes": (entry("000:k", shape=[9999999999] * 90_000), "FL-BLOB-SHAPE"),
-    "40 axes": (entry("000:k", shape=[1] * 40), "FL-BLOB-SHAPE"),
-    "a shape whose product wraps": (entry("000:k", shape=[2**32, 2**32], data_offsets=[0, 0]), "FL-BLOB-HEADER"),
-    "offsets that overlap": (entry("001:b", data_offsets=[0, 8]), "FL-BLOB-HEADER"),
-    "offsets that leave a gap": (entry("001:b", data_offsets=[28, 36]), "FL-BLOB-HEADER"),
-    "offsets that run backwards": (entry("001:b", data_offsets=[32, 24]), "FL-BLOB-HEADER"),
-    "a path as a name": (renamed("000:k", "../../etc/passwd"), "FL-BLOB-NAMES"),
-    "a path as a name that stays in order": (renamed("000:k", "../k"), "FL-BLOB-NAMES"),
-    "a name without a number": (renamed("000:k", "00:k"), "FL-BLOB-HEADER"),
-    "a number left out": (renamed("001:b", "002:b"), "FL-BLOB-NAMES"),
-    "a control character in a name": (renamed("000:k", "000:k\n"), "FL-BLOB-NAMES"),
-    "NaN": (with_value(np.nan), "FL-BLOB-NOT-FINITE"),
-    "infinity": (with_value(np.inf), "FL-BLOB-NOT-FINITE"),
-    "an update with a round of -1": (metadata(UPDATE, round="+1"), "FL-BLOB-HEADER"),
-    "an update with a fraction": (metadata(UPDATE, num_examples="5.0"), "FL-BLOB-HEADER"),
-    "an update whose number has a leading zero": (metadata(UPDATE, num_examples="05"), "FL-BLOB-HEADER"),
-    "an update without a participant": (
-        edited(lambda header: header["__metadata__"].pop("participant"), UPDATE),
-        "FL-BLOB-HEADER",
-    ),
-    "a quote in the metadata": (metadata(UPDATE, participant='Org1"MSP'), "FL-BLOB-HEADER"),
-    "a pickle": (pickle.dumps(Payload()), "FL-BLOB-HEADER"),
-    "a numpy file with a pickle in it": (
-        saved(np.save, np.array([Payload()], dtype=object), allow_pickle=True),
-        "FL-BLOB-HEADER",
-    ),
-    "a zip of numpy files": (saved(np.savez, k=np.ones(3)), "FL-BLOB-HEADER"),
-    "a compressed bomb": (zlib.compress(bytes(10 << 20)), "FL-BLOB-HEADER"),
-    "a Keras file's first bytes": (b"\x89HDF\r\n\x1a\n" + bytes(200), "FL-BLOB-HEADER"),
-    "gzip": (b"\x1f\x8b\x08" + bytes(200), "FL-BLOB-HEADER"),
-}
+from fabric_fl.aggregation import REFUSALS, BlobError, decode, encode, read_model
 
 
 def test_the_blob_that_the_hostile_ones_are_made_from_is_good():
     assert decode(GOOD) == MODEL
     assert build(*parts()) == GOOD
+    for other in (STATE, MASKED, UPDATE):
+        assert encode(decode(other)) == other == build(*parts(other))
+
+
+def test_there_are_as_many_as_the_claim_says():
+    assert len(HOSTILE) >= 80
+    assert len({data for data, _ in HOSTILE.values()}) == len(HOSTILE)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -166,6 +37,43 @@ def test_a_hostile_blob_is_refused_with_a_code_and_costs_no_memory(name):
         tracemalloc.stop()
     assert refusal.value.code == code
     assert refusal.value.remedy
+    assert not Path("/tmp/fabric-fl-was-here").exists()
+
+
+def test_a_process_that_meets_them_all_grows_little_and_runs_nothing(tmp_path, record_property):
+    """As a model that is read and as an update that is summed; with links, pipes and a directory in a file's place."""
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    for number, (data, _) in enumerate(HOSTILE.values()):
+        (cases / f"{number:03d}").write_bytes(data)
+    (cases / "link").symlink_to(tmp_path / "good")
+    (tmp_path / "good").write_bytes(GOOD)
+    (cases / "link to a device").symlink_to("/dev/zero")
+    (cases / "dangling link").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(cases / "pipe")
+    (cases / "directory").mkdir()
+    tests = Path(__file__).parents[1]
+    answer = subprocess.run(
+        [sys.executable, tests / "hostile_process.py", tmp_path],
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests / 'unit'}"},
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    report = json.loads(answer.stdout)
+    codes = report["codes"]
+    assert len(codes) == len(HOSTILE) + 6
+    for number, (_, code) in enumerate(HOSTILE.values()):
+        assert codes[f"{number:03d}"][0] == code
+        assert codes[f"{number:03d}"][1] in REFUSALS
+    for name in ("link", "link to a device", "dangling link", "pipe", "directory"):
+        assert codes[name][0] in ("FL-BLOB-UNREADABLE", "FL-BLOB-SIZE"), name
+        assert codes[name][1] == "FL-AGGREGATE-UNAVAILABLE", name  # wrong bytes under a digest are not the author's
+    assert codes["10 GiB of nothing"] == ["FL-BLOB-SIZE", "FL-BLOB-SIZE"]
+    record_property("grown_mib", report["grown"] >> 20)
+    assert report["grown"] <= 64 << 20
+    assert (report["noticed"], report["ran"]) == (["compile", "exec"], [])
+    assert report["unharmed"]
     assert not Path("/tmp/fabric-fl-was-here").exists()
 
 

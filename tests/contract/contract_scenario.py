@@ -81,6 +81,7 @@ class Scenario:
         self.organisations = ORGANISATIONS[:organisations]
         self.ledger = MemoryLedger(self.organisations)
         self.last: Transaction | None = None
+        self.losses: dict[int, int | dict[str, int]] = {}
         self.call(ORG1, "consortium:Init")
         for organisation in self.organisations:
             self.call(organisation, "participants:Register", {"name": organisation})
@@ -237,7 +238,8 @@ class Scenario:
         served = [*took, *outcast] if fetched is None else fetched
         commitment = None
         if scores is not None:
-            commitment = score_commitment(task, number, who, self.score_nonce(who, number, task), scores, {"loss": 1})
+            nonce, metrics = self.score_nonce(who, number, task), self.metrics_of(who, number)
+            commitment = score_commitment(task, number, who, nonce, scores, metrics)
         return {
             "attempt": attempt,
             "version": version,
@@ -259,7 +261,16 @@ class Scenario:
         return H("a score nonce", task, number, who)
 
     def score_opening(self, who: str, number: int, scores: Mapping[str, int], task: str = TASK) -> dict[str, Any]:
-        return {"nonce": self.score_nonce(who, number, task), "scores": dict(scores), "metrics": {"loss": 1}}
+        return {
+            "nonce": self.score_nonce(who, number, task),
+            "scores": dict(scores),
+            "metrics": self.metrics_of(who, number),
+        }
+
+    def metrics_of(self, who: str, number: int) -> dict[str, int]:
+        """What an organisation measures in a round: the round's loss, or its own."""
+        loss = self.losses.get(number, 1)
+        return {"loss": loss[who] if isinstance(loss, dict) else loss}
 
     def vote(self, kind: str, number: int, attempt: int, *voters: str, task: str = TASK) -> None:
         for who in voters:

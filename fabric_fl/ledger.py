@@ -1,30 +1,22 @@
-"""The contract `fl`, one method a function: JSON goes in, records come out.
-
-Whatever passes by itself is tried again, from fresh reads: conflicts with other transactions, peers that disagree for a
-moment, a gateway or chaincode process that restarts. A transaction that was perhaps sent is pursued under its own id
-and never made a second time.
-"""
+"""The contract `fl`, one method a function; calls.py says how each is made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
+from fabric_fl.calls import PATIENCE, Contract, LedgerFormatError, LedgerRefused, decoded, parsed
 from fabric_fl.errors import FabricFLError
 from fabric_fl.gateway.chaincode_events import ChaincodeEvent
-from fabric_fl.gateway.errors import GatewayError
 from fabric_fl.gateway.network import Network
-from fabric_fl.gateway.retry import DISAGREEMENT, Backoff, PersistentContract, is_passing
+from fabric_fl.gateway.retry import PersistentContract
+from fabric_fl.market_calls import MarketCalls
+from fabric_fl.record_calls import RecordCalls
 from fabric_fl.task_status import Attested, ScoreBoard, SubmittedUpdate, TaskStatus
-from fl_chaincode import canonical
-from fl_chaincode.codec import Record
-from fl_chaincode.errors import HELP, FLError
-from fl_chaincode.errors import parse as parse_refusal
+from fabric_fl.token_calls import TokenCalls
 from fl_chaincode.records import (
     Attestation,
     Consortium,
-    Entry,
-    Issue,
     Model,
     Opening,
     Participant,
@@ -32,22 +24,11 @@ from fl_chaincode.records import (
     Round,
     Settlement,
     Task,
-    Transfer,
     Update,
     Vote,
 )
 
-R = TypeVar("R", bound=Record)
-T = TypeVar("T")
-PATIENCE = 60.0  # seconds for which a call is tried again
-
-
-class Contract(Protocol):
-    """What the ledger is reached through: a channel's contract, or one in memory."""
-
-    def submit(self, name: str, /, *args: str) -> bytes: ...
-
-    def evaluate(self, name: str, /, *args: str) -> bytes: ...
+__all__ = ["ChaincodeEvents", "Contract", "FLLedger", "LedgerFormatError", "LedgerRefused", "TaskEvents"]
 
 
 class ChaincodeEvents(Protocol):
@@ -56,27 +37,6 @@ class ChaincodeEvents(Protocol):
     def __iter__(self) -> Iterator[ChaincodeEvent]: ...
 
     def close(self) -> None: ...
-
-
-class LedgerRefused(FabricFLError):  # noqa: N818 -- what happened; nothing is wrong with the program
-    """The contract refused the call; nothing was written.
-
-    Attributes:
-        code: The contract's own code, such as FL-ROUND-SEALED.
-        remedy: What the contract's vocabulary says about it.
-    """
-
-    code = "FL-LEDGER-REFUSED"
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message, code=code, remedy=HELP.get(code, "A newer contract than this program: upgrade it."))
-
-
-class LedgerFormatError(FabricFLError):
-    """An answer of the contract cannot be read by this version."""
-
-    code = "FL-LEDGER-FORMAT"
-    remedy = "The contract is newer than this program: upgrade it."
 
 
 class TaskEvents:
@@ -88,7 +48,7 @@ class TaskEvents:
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for event in self._events:
-            about = _decode(event.payload) if event.payload else {}
+            about = decoded(event.payload) if event.payload else {}
             if self._task is None or about.get("task") == self._task:
                 yield event.event_name, about
 
@@ -102,7 +62,7 @@ class TaskEvents:
         self.close()
 
 
-class FLLedger:
+class FLLedger(TokenCalls, MarketCalls, RecordCalls):
     """The contract's functions in the name of one organisation.
 
     Args:
@@ -116,9 +76,8 @@ class FLLedger:
     def __init__(
         self, contract: Contract, events: Callable[[], ChaincodeEvents] | None = None, *, patience: float = PATIENCE
     ) -> None:
-        self._contract = contract
+        super().__init__(contract, patience=patience)
         self._events = events
-        self._patience = patience
 
     @classmethod
     def on(cls, network: Network, chaincode_name: str = "fl", *, patience: float = PATIENCE) -> Self:
@@ -174,7 +133,7 @@ class FLLedger:
 
     def status(self, task: str) -> TaskStatus:
         """Return all that a participant needs to decide what to do next."""
-        return _parsed(TaskStatus.from_json, self._evaluate("tasks:Status", task))
+        return parsed(TaskStatus.from_json, self._evaluate("tasks:Status", task))
 
     # Updates
 
@@ -195,7 +154,7 @@ class FLLedger:
         return self._write(Reveal, "updates:Reveal", task, number, fields)
 
     def update(self, task: str, number: int, msp_id: str) -> SubmittedUpdate:
-        return _parsed(SubmittedUpdate.from_json, self._evaluate("updates:Read", task, number, msp_id))
+        return parsed(SubmittedUpdate.from_json, self._evaluate("updates:Read", task, number, msp_id))
 
     def updates(self, task: str, number: int) -> tuple[SubmittedUpdate, ...]:
         return self._list(SubmittedUpdate.from_json, "updates:List", task, number)
@@ -231,7 +190,7 @@ class FLLedger:
         return self._write(Attestation, "attestations:Submit", task, number, attestation)
 
     def attestation(self, task: str, number: int, msp_id: str) -> Attested:
-        return _parsed(Attested.from_json, self._evaluate("attestations:Read", task, number, msp_id))
+        return parsed(Attested.from_json, self._evaluate("attestations:Read", task, number, msp_id))
 
     def attestations(self, task: str, number: int) -> tuple[Attested, ...]:
         return self._list(Attested.from_json, "attestations:List", task, number)
@@ -242,7 +201,7 @@ class FLLedger:
     def latest_model(self, task: str) -> Model:
         return self._read(Model, "models:Latest", task)
 
-    # Scores and tokens
+    # Scores
 
     def open_scores(
         self,
@@ -257,85 +216,4 @@ class FLLedger:
         return self._write(Opening, "scores:Open", task, number, fields)
 
     def scores(self, task: str) -> ScoreBoard:
-        return _parsed(ScoreBoard.from_json, self._evaluate("scores:List", task))
-
-    def issue(self, request_id: str, to: str, amount: int) -> Issue:
-        """Vote for tokens to be made; they are when a majority of the consortium has."""
-        return self._write(Issue, "tokens:Issue", {"request_id": request_id, "to": to, "amount": amount})
-
-    def transfer(self, request_id: str, inputs: Iterable[str], to: str, amount: int) -> Transfer:
-        fields = {"request_id": request_id, "inputs": list(inputs), "to": to, "amount": amount}
-        return self._write(Transfer, "tokens:Transfer", fields)
-
-    def balance(self, msp_id: str) -> int:
-        return int(_decode(self._evaluate("tokens:BalanceOf", msp_id))["balance"])
-
-    def entries(self, msp_id: str) -> tuple[Entry, ...]:
-        """Return the unspent entries, whose ids a transfer names."""
-        return self._list(Entry.from_json, "tokens:Entries", msp_id)
-
-    def supply(self) -> int:
-        return int(_decode(self._evaluate("tokens:TotalSupply"))["supply"])
-
-    # How a call is made
-
-    def _write(self, kind: type[R], function: str, *args: Any) -> R:
-        return _parsed(kind.from_json, self._submit(function, *args))
-
-    def _read(self, kind: type[R], function: str, *args: Any) -> R:
-        return _parsed(kind.from_json, self._evaluate(function, *args))
-
-    def _list(self, read: Callable[[Any], T], function: str, *args: Any) -> tuple[T, ...]:
-        return _parsed(lambda items: tuple(read(item) for item in items), self._evaluate(function, *args))
-
-    def _evaluate(self, function: str, *args: Any) -> bytes:
-        return self._persist(self._contract.evaluate, function, *map(_argument, args))
-
-    def _submit(self, function: str, *args: Any) -> bytes:
-        return self._persist(self._contract.submit, function, *map(_argument, args))
-
-    def _persist(self, call: Callable[..., bytes], function: str, *args: str) -> bytes:
-        backoff: Backoff | None = None
-        while True:
-            try:
-                return call(function, *args)
-            except GatewayError as error:
-                refused = _refusal(error)
-                if refused is not None and DISAGREEMENT not in error.message:
-                    raise refused from error
-                backoff = backoff or Backoff(self._patience)
-                if not is_passing(error) or not backoff.wait():
-                    raise (refused or error) from error
-
-
-def _argument(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    return canonical.encode(value).decode()
-
-
-def _decode(data: bytes) -> Any:
-    try:
-        return canonical.decode(data)
-    except FLError as error:
-        raise LedgerFormatError(error.message) from error
-
-
-def _parsed(read: Callable[[Any], T], data: bytes) -> T:
-    value = _decode(data)
-    try:
-        return read(value)
-    except FLError as error:
-        raise LedgerFormatError(error.message) from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise LedgerFormatError(f"a field of the answer is missing or of another kind: {error}") from error
-
-
-def _refusal(error: GatewayError) -> LedgerRefused | None:
-    for detail in error.details:
-        found = parse_refusal(detail.message)
-        if found is not None:
-            return LedgerRefused(*found)
-    return None
+        return parsed(ScoreBoard.from_json, self._evaluate("scores:List", task))

@@ -11,6 +11,7 @@ from fabric_fl.memory_ledger import MemoryLedger
 from fl_chaincode.canonical import H
 from fl_chaincode.functions import FUNCTIONS
 from fl_chaincode.hashes import aggregate_digest, proof, result_digest, score_commitment, update_commitment
+from fl_chaincode.records import Update
 
 ORGANISATIONS = ("Org1MSP", "Org2MSP", "Org3MSP")
 NONCE = "0" * 64
@@ -209,6 +210,16 @@ def test_every_function_of_the_contract_has_a_method(chain, clients):
         lambda: ledger.open_scores("t", 1, nonce="n", scores={}, metrics={}), lambda: ledger.scores("t"),
         lambda: ledger.issue("r", "m", 1), lambda: ledger.transfer("r", [], "m", 1), lambda: ledger.balance("m"),
         lambda: ledger.entries("m"), ledger.supply,
+        lambda: ledger.approve("r", "m", 1, expected=0), lambda: ledger.transfer_from("r", "m", [], "n", 1),
+        lambda: ledger.allowance("m", "n"), lambda: ledger.publish_prices("r", {}), lambda: ledger.prices("m"),
+        lambda: ledger.place_order("r", [], provider="m", service="s", version=1, quantity=1, job="j"),
+        lambda: ledger.confirm_order("o"), lambda: ledger.refund_order("m", "o"), lambda: ledger.order("m", "o"),
+        lambda: ledger.vote_on_order("m", "o", "settle"), lambda: ledger.decide_order("m", "o", "settle"),
+        lambda: ledger.make_offer("r", [], amount=1, price=1, currency="EUR"), lambda: ledger.withdraw_offer("o"),
+        lambda: ledger.take_offer("m", "o", "n"), lambda: ledger.confirm_offer("o", "n"),
+        lambda: ledger.cancel_offer("m", "o"), lambda: ledger.vote_on_offer("m", "o", "settle"),
+        lambda: ledger.decide_offer("m", "o", "settle"), lambda: ledger.offer("m", "o"), ledger.volumes,
+        lambda: ledger.record("k"), lambda: ledger.page(Update), lambda: list(ledger.history("k")), ledger.describe,
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(LedgerRefused):

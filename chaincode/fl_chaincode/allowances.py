@@ -11,7 +11,7 @@ References:
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fl_chaincode import args, repetition, tokens
+from fl_chaincode import access, args, repetition, tokens
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
@@ -83,6 +83,7 @@ def transfer_from(state: Writer, caller: Caller, order: SpendingOrder) -> Spendi
     if stored is not None:
         repetition.check_same(stored, order)
         return stored
+    access.check_owner(state, order.owner)  # nor may others for an owner that is suspended
     allowed = _allowance(state, order.owner, caller.msp_id)
     if allowed.amount < order.amount:
         raise FLError("FL-TOKEN-ALLOWANCE", f"{order.owner} lets {caller.msp_id} spend {allowed.amount}")

@@ -69,8 +69,13 @@ def _function(name: str, entry: "Query | Write", components: dict[str, Schema]) 
         "returns": schema_of(typing.get_type_hints(entry.rule)["return"], components),
     }
     if isinstance(entry, Write):
-        return {**described, "tag": ["submit"], "role": entry.role, "active": entry.active}
+        return {**described, "tag": ["submit"], "role": entry.role, "participant": _standing(entry)}
     return {**described, "tag": ["evaluate"]}
+
+
+def _standing(entry: "Write") -> str | None:
+    """Return what the caller's organisation must be, by its record on the ledger."""
+    return "active" if entry.active else "not suspended" if entry.owner else None
 
 
 def _argument(name: str, decode: Callable[[str, str], Any], components: dict[str, Schema]) -> Schema:

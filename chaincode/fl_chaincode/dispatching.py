@@ -70,6 +70,8 @@ def _judge(state: Writer, caller: Caller, entry: Write) -> None:
         access.check_role(caller, entry.role)
     if entry.active:
         access.check_active(state, caller.msp_id)
+    if entry.owner:
+        access.check_owner(state, caller.msp_id)
 
 
 def _about(decoded: Mapping[str, Any], record: Any) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Write:
         role: which the caller's certificate must have in its attribute fl.roles; None where the guard is ledger data
             alone, so that anybody may call.
         active: whether the caller's organisation must be registered and active.
+        owner: whether it must be registered and not suspended: one that has withdrawn still disposes of what it owns.
         optional: how many of the last arguments may be left out.
         configured: whether the rule also gets the operator's list of organisations.
     """
@@ -71,6 +72,7 @@ class Write:
     arguments: Mapping[str, Decoder]
     role: str | None = None
     active: bool = False
+    owner: bool = False
     optional: int = 0
     configured: bool = False
 
@@ -157,10 +159,10 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         ),
         "scores:List": Query(scores.list_task, _TASK),
         "tokens:Issue": Write(tokens.issue, {"order": tokens.issue_order}, role="admin", active=True),
-        "tokens:Transfer": Write(tokens.transfer, {"order": tokens.transfer_order}, role="admin", active=True),
-        "tokens:Approve": Write(allowances.approve, {"order": allowances.approval_order}, role="admin", active=True),
+        "tokens:Transfer": Write(tokens.transfer, {"order": tokens.transfer_order}, role="admin", owner=True),
+        "tokens:Approve": Write(allowances.approve, {"order": allowances.approval_order}, role="admin", owner=True),
         "tokens:TransferFrom": Write(
-            allowances.transfer_from, {"order": allowances.spending_order}, role="admin", active=True
+            allowances.transfer_from, {"order": allowances.spending_order}, role="admin", owner=True
         ),
         "tokens:Allowance": Query(allowances.allowance, {"owner": args.msp_id, "spender": args.msp_id}),
         "tokens:BalanceOf": Query(tokens.balance_of, {"participant": args.msp_id}),
@@ -169,23 +171,23 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
         "prices:Publish": Write(prices.publish, {"prices": prices.price_request}, role="admin", active=True),
         "prices:Read": Query(prices.read, {"provider": args.msp_id}),
         "orders:Place": Write(orders.place, {"order": orders.order_request}, role="admin", active=True),
-        "orders:Confirm": Write(orders.confirm, {"order": args.identifier}, role="admin", active=True),
-        "orders:Refund": Write(orders.refund, _ORDER, role="admin", active=True),
+        "orders:Confirm": Write(orders.confirm, {"order": args.identifier}, role="admin", owner=True),
+        "orders:Refund": Write(orders.refund, _ORDER, role="admin", owner=True),
         "orders:Vote": Write(
             orders.vote, {**_ORDER, "outcome": args.one_of(*orders.OUTCOMES)}, role="admin", active=True
         ),
         "orders:Decide": Write(orders.decide, {**_ORDER, "outcome": args.one_of(*orders.OUTCOMES)}),
         "orders:Read": Query(orders.read, _ORDER),
-        "offers:Make": Write(offers.make, {"offer": offers.offer_request}, role="admin", active=True),
+        "offers:Make": Write(offers.make, {"offer": offers.offer_request}, role="admin", owner=True),
         "offers:Take": Write(offers.take, {**_OFFER, "reference": offers.payment_reference}, role="admin", active=True),
-        "offers:Withdraw": Write(offers.withdraw, {"offer": args.identifier}, role="admin", active=True),
+        "offers:Withdraw": Write(offers.withdraw, {"offer": args.identifier}, role="admin", owner=True),
         "offers:Confirm": Write(
             offers.confirm,
             {"offer": args.identifier, "reference": offers.payment_reference},
             role="admin",
-            active=True,
+            owner=True,
         ),
-        "offers:Cancel": Write(offers.cancel, _OFFER, role="admin", active=True),
+        "offers:Cancel": Write(offers.cancel, _OFFER, role="admin", owner=True),
         "offers:Vote": Write(
             offers.vote, {**_OFFER, "outcome": args.one_of(*offers.OUTCOMES)}, role="admin", active=True
         ),

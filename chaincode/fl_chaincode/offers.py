@@ -73,7 +73,7 @@ def take(state: Writer, caller: Caller, seller: str, request_id: str, reference:
     if caller.msp_id == seller:
         raise FLError("FL-MARKET-SELF", f"{seller} is the seller itself")
     _check_status(offer, OPEN)
-    access.check_active(state, seller)  # who is suspended cannot confirm
+    access.check_owner(state, seller)  # who is suspended cannot confirm
     taken = replace(offer, status=TAKEN, buyer=caller.msp_id, reference=reference)
     state.put(taken)
     return taken

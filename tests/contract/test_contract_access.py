@@ -59,7 +59,7 @@ ARGUMENTS = {
     "tokens:Issue": ({"request_id": "r", "to": ORG1, "amount": 1},),
     "tokens:Transfer": ({"request_id": "r", "inputs": [H("i")], "to": ORG1, "amount": 1},),
     "tokens:Approve": ({"request_id": "r", "spender": ORG2, "expected": 0, "amount": 1},),
-    "tokens:TransferFrom": ({"request_id": "r", "owner": ORG2, "inputs": [H("i")], "to": ORG1, "amount": 1},),
+    "tokens:TransferFrom": ({"request_id": "r", "owner": ORG4, "inputs": [H("i")], "to": ORG1, "amount": 1},),
     "prices:Publish": ({"request_id": "r", "services": {"gpu-hour": 1}},),
     "orders:Place": (
         {
@@ -86,10 +86,23 @@ ARGUMENTS = {
 }
 
 
-def row(right: str, *, role: str = ROLE, away: str = INACTIVE, other: str = OK, stranger: str = UNKNOWN) -> list[str]:
-    """What the callers get, in the order of CALLERS."""
+def row(
+    right: str,
+    *,
+    role: str = ROLE,
+    away: str = INACTIVE,
+    withdrawn: str = "",
+    other: str = OK,
+    stranger: str = UNKNOWN,
+) -> list[str]:
+    """What the callers get, in the order of CALLERS; who has withdrawn is as good as suspended unless said."""
     lacking = [role, role] if role != OK else [right, right]
-    return [right, *lacking, right, INVALID, INVALID, INVALID, INVALID, away, away, other, stranger]
+    return [right, *lacking, right, INVALID, INVALID, INVALID, INVALID, away, withdrawn or away, other, stranger]
+
+
+def owner(right: str) -> list[str]:
+    """What is refused to the suspended alone: to dispose of what one owns."""
+    return row(right, withdrawn=right, other=right)
 
 
 MATRIX = {
@@ -128,20 +141,20 @@ MATRIX = {
     "attestations:Submit": row("FL-ROUND-OPEN", other=VALIDATOR),
     "scores:Open": row("FL-ROUND-UNCOMMITTED", other=VALIDATOR),
     "tokens:Issue": row(OK, other=OUTSIDE),
-    "tokens:Transfer": row("FL-TOKEN-INPUT", other="FL-TOKEN-INPUT"),
-    "tokens:Approve": row(OK),
-    "tokens:TransferFrom": row("FL-TOKEN-ALLOWANCE", other="FL-TOKEN-ALLOWANCE"),
+    "tokens:Transfer": owner("FL-TOKEN-INPUT"),
+    "tokens:Approve": owner(OK),
+    "tokens:TransferFrom": owner("FL-TOKEN-ALLOWANCE"),
     "prices:Publish": row(OK),
     "orders:Place": row("FL-PRICE-UNKNOWN", other="FL-MARKET-SELF"),
-    "orders:Confirm": row(NO_ORDER, other=NO_ORDER),
-    "orders:Refund": row(NO_ORDER, other=NO_ORDER),
+    "orders:Confirm": owner(NO_ORDER),
+    "orders:Refund": owner(NO_ORDER),
     "orders:Vote": row(NO_ORDER, other=NO_ORDER),
     "orders:Decide": row(NO_ORDER, role=OK, away=NO_ORDER, other=NO_ORDER, stranger=NO_ORDER),
-    "offers:Make": row("FL-TOKEN-INPUT", other="FL-TOKEN-INPUT"),
+    "offers:Make": owner("FL-TOKEN-INPUT"),
     "offers:Take": row(NO_OFFER, other=NO_OFFER),
-    "offers:Withdraw": row(NO_OFFER, other=NO_OFFER),
-    "offers:Confirm": row(NO_OFFER, other=NO_OFFER),
-    "offers:Cancel": row(NO_OFFER, other=NO_OFFER),
+    "offers:Withdraw": owner(NO_OFFER),
+    "offers:Confirm": owner(NO_OFFER),
+    "offers:Cancel": owner(NO_OFFER),
     "offers:Vote": row(NO_OFFER, other=NO_OFFER),
     "offers:Decide": row(NO_OFFER, role=OK, away=NO_OFFER, other=NO_OFFER, stranger=NO_OFFER),
 }

@@ -198,7 +198,44 @@ def outsider() -> Scenario:
 
 
 ELECTION = {"term": 1, "validators": [ORG1, ORG2, ORG3], "q": 3}
+
+
+def market(*calls: tuple) -> Scenario:
+    """Org1 with tokens, Org2 with a price list, and these calls carried out."""
+    scenario = Scenario()
+    scenario.mint(ORG1, 10)
+    scenario.call(ORG2, "prices:Publish", {"request_id": "p", "services": {"gpu-hour": 1}})
+    for who, function, *arguments in calls:
+        filled = [{**one, "inputs": entries(scenario)} if "inputs" in one else one for one in arguments]
+        scenario.call(who, function, *filled)
+    return scenario
+
+
+def entries(scenario: Scenario) -> list[str]:
+    return [one["id"] for one in scenario.read("tokens:Entries", ORG1)]
+
+
+def without_a_lock() -> tuple:
+    scenario = market((ORG1, "orders:Place", JOB))
+    transaction = scenario.endorse(ORG1, "consortium:Read")
+    transaction.state.delete("token/lock/order/Org1MSP/o")
+    scenario.ledger.commit(transaction)
+    return scenario, ORG1, "orders:Confirm", "o"
+
+
 ISSUE = {"request_id": "r", "to": ORG1, "amount": 1}
+JOB = {
+    "request_id": "o",
+    "provider": ORG2,
+    "service": "gpu-hour",
+    "version": 1,
+    "quantity": 2,
+    "job": "anything",
+    "inputs": [],
+}
+SALE = {"request_id": "s", "inputs": [], "amount": 3, "price": 500, "currency": "EUR", "terms": ""}
+SPENT = {"request_id": "r", "owner": ORG2, "inputs": [H("i")], "to": ORG1, "amount": 1}
+MISSING = {**JOB, "inputs": [H("i")]}
 
 CALLS = {
     "FL-FUNCTION-UNKNOWN": lambda: (fresh(), ORG1, "rounds:read", TASK, 1),
@@ -281,7 +318,52 @@ CALLS = {
     "FL-SCORE-UNUSED": not_scored,
     "FL-TOKEN-INPUT": lambda: (Scenario(), ORG1, "tokens:Transfer", order([H("x")])),
     "FL-TOKEN-FUNDS": not_enough_funds,
+    "FL-TOKEN-ALLOWANCE": lambda: (Scenario(), ORG1, "tokens:TransferFrom", SPENT),
+    "FL-TOKEN-EXPECTED": lambda: (
+        Scenario(),
+        ORG1,
+        "tokens:Approve",
+        {"request_id": "r", "spender": ORG2, "expected": 1, "amount": 2},
+    ),
+    "FL-TOKEN-LOCK": without_a_lock,
     "FL-TOKEN-SUPPLY": over_supply,
+    "FL-PRICE-UNKNOWN": lambda: (market(), ORG1, "orders:Place", {**MISSING, "service": "cpu-hour"}),
+    "FL-PRICE-CHANGED": lambda: (market(), ORG1, "orders:Place", {**MISSING, "version": 2}),
+    "FL-ORDER-UNKNOWN": lambda: (market(), ORG1, "orders:Confirm", "o"),
+    "FL-ORDER-ENDED": lambda: (
+        market((ORG1, "orders:Place", JOB), (ORG1, "orders:Confirm", "o")),
+        ORG2,
+        "orders:Refund",
+        ORG1,
+        "o",
+    ),
+    "FL-OFFER-UNKNOWN": lambda: (market(), ORG1, "offers:Withdraw", "s"),
+    "FL-OFFER-STATUS": lambda: (market((ORG1, "offers:Make", SALE)), ORG1, "offers:Confirm", "s", "invoice 1"),
+    "FL-OFFER-REFERENCE": lambda: (
+        market((ORG1, "offers:Make", SALE), (ORG2, "offers:Take", ORG1, "s", "invoice 1")),
+        ORG1,
+        "offers:Confirm",
+        "s",
+        "invoice 2",
+    ),
+    "FL-MARKET-PARTY": lambda: (market((ORG1, "offers:Make", SALE)), ORG2, "offers:Cancel", ORG1, "s"),
+    "FL-MARKET-SELF": lambda: (market((ORG1, "offers:Make", SALE)), ORG1, "offers:Take", ORG1, "s", "invoice 1"),
+    "FL-MARKET-VOTES": lambda: (
+        market((ORG1, "orders:Place", JOB), (ORG1, "orders:Vote", ORG1, "o", "settle")),
+        ORG3,
+        "orders:Decide",
+        ORG1,
+        "o",
+        "settle",
+    ),
+    "FL-RECORD-UNKNOWN": lambda: (Scenario(), ORG1, "records:Read", "task/none"),
+    "FL-RECORD-FIELD": lambda: (Scenario(), ORG1, "records:Page", {"kind": "task", "size": 1, "where": {"x": 1}}),
+    "FL-RECORD-BOOKMARK": lambda: (
+        Scenario(),
+        ORG1,
+        "records:Page",
+        {"kind": "task", "size": 1, "bookmark": "round/t1"},
+    ),
 }
 
 

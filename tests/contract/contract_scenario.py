@@ -283,6 +283,17 @@ class Scenario:
             self.attest(who, number, task, scores=scores)
         return self.call(ORG1, "rounds:Commit", task, number, self.aggregate(number, task=task))
 
+    def play_as(self, number: int, *who: str, submitted: bool = False) -> dict[str, Any]:
+        """Play the rest of a round in which only these reveal, attest and vote."""
+        if not submitted:
+            for one in who:
+                self.submit(one, number)
+        for one in who:
+            self.reveal(one, number)
+        for one in who:
+            self.attest(one, number, included=who)
+        return self.call(who[0], "rounds:Commit", TASK, number, self.aggregate(number, who))
+
     def open(self, who: str, number: int, scores: Mapping[str, int], task: str = TASK) -> dict[str, Any]:
         return self.call(who, "scores:Open", task, number, self.score_opening(who, number, scores, task))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fabric_protos.peer import policy_pb2
 
@@ -62,7 +63,7 @@ async def define(
     orderer: Signer,
     members: Sequence[Organization],
 ) -> None:
-    """Commits the definitions that are not there yet, all in one block.
+    """Commits the definitions that are not there yet, first ones all in one block.
 
     They need no round of approvals: the process holds the keys of every organisation's administrator and peer, and
     signs with them what its configuration says.
@@ -70,12 +71,14 @@ async def define(
     Raises:
         InvalidConfig: The chain has another definition of that name.
     """
-    missing = []
+    missing, later = [], []
     for name, chaincode in configured.items():
-        committed = channel.definitions.current(name)
+        wanted, committed = chaincode.definition, channel.definitions.current(name)
         if committed is None:
-            missing.append(chaincode.definition)
-        elif committed.sequence == chaincode.definition.sequence and committed != chaincode.definition:
+            missing.append(wanted)
+        elif committed.sequence < wanted.sequence:
+            later += [replace(wanted, sequence=each) for each in range(committed.sequence + 1, wanted.sequence + 1)]
+        elif committed.sequence == wanted.sequence and committed != wanted:
             raise InvalidConfig(
                 f"chaincodes: {name} is defined on the channel as version {committed.version}, sequence "
                 f"{committed.sequence}, with another version or endorsement policy than configured: approve and "
@@ -84,14 +87,23 @@ async def define(
     for definition in missing:
         if definition.sequence != 1:
             raise InvalidConfig(f"chaincodes: the first definition of {definition.name} has sequence 1")
-    if missing:
+    # those that follow one on the chain read it, so they come a block each
+    for together in [missing, *([each] for each in later)]:
+        if together:
+            await _commit(channel, together, orderer, members)
+
+
+async def _commit(
+    channel: Channel, definitions: Sequence[ChaincodeDefinition], orderer: Signer, members: Sequence[Organization]
+) -> None:
+    with channel.ledger.snapshot() as snapshot:
         envelopes = [
-            definition_transaction(channel.id, each, members[0].admin, [member.node for member in members])
-            for each in missing
+            definition_transaction(channel.id, each, members[0].admin, [member.node for member in members], snapshot)
+            for each in definitions
         ]
-        block = new_block(channel.ledger.height, channel.ledger.tip_hash, envelopes)
-        sign_block(block, orderer, last_config=0)
-        committed_block = await channel.committer.commit(block)
-        refused = [status for status in committed_block.statuses if status.code != 0]
-        if refused:
-            raise InvalidConfig(f"chaincodes: the definitions were refused with code {refused[0].code}")
+    block = new_block(channel.ledger.height, channel.ledger.tip_hash, envelopes)
+    sign_block(block, orderer, last_config=0)
+    committed_block = await channel.committer.commit(block)
+    refused = [status for status in committed_block.statuses if status.code != 0]
+    if refused:
+        raise InvalidConfig(f"chaincodes: the definitions were refused with code {refused[0].code}")

@@ -221,14 +221,16 @@ def definition_transaction(
     definition: ChaincodeDefinition,
     creator: SigningIdentity,
     endorsers: Sequence[SigningIdentity],
+    snapshot: Snapshot | None = None,
 ) -> bytes:
-    """Returns the signed transaction that first defines a chaincode, an envelope's bytes.
+    """Returns the signed transaction that defines a chaincode, an envelope's bytes.
 
     Args:
         channel_id: The channel.
-        definition: Of a chaincode that is not defined yet.
+        definition: Its sequence is the next one.
         creator: A client or administrator with the right to write.
         endorsers: Peers, enough for the channel's lifecycle endorsement policy.
+        snapshot: Where the definition that this one follows is read; None for a first one.
     """
     argument = lifecycle_pb2.CommitChaincodeDefinitionArgs(
         name=definition.name,
@@ -248,9 +250,10 @@ def definition_transaction(
         creator.serialize(),
     )
     rwset = RWSetBuilder()
-    rwset.add_read(NAMESPACE, sequence_key(definition.name), None)
-    rwset.add_read(NAMESPACE, metadata_key(NAMESPACES, definition.name), None)
-    for key, value in definition.public_writes():
+    for key in (sequence_key(definition.name), metadata_key(NAMESPACES, definition.name)):
+        found = snapshot.get(NAMESPACE, key) if snapshot is not None else None
+        rwset.add_read(NAMESPACE, key, found.version if found is not None else None)
+    for key, value in definition.public_writes(reader(snapshot) if snapshot is not None else None):
         rwset.add_write(NAMESPACE, key, value)
     response = proposal_response_pb2.Response(status=200)
     payload = proposal_response_payload(

@@ -9,11 +9,6 @@ from fabric_fl.network.plan import Plan
 from fabric_fl.network.program import Program
 
 
-def chaincode_id(name: str) -> str:
-    """The id with which our chaincode processes register at a devnet's peers."""
-    return f"{name}_1.0"
-
-
 def chaincode_programs(
     plan: Plan, registered_as: str, tls: Callable[[str], Mapping[str, str]] = lambda _: {}
 ) -> list[Program]:

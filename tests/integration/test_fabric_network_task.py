@@ -12,9 +12,7 @@ import pytest
 from fabric_programs import needs_fabric
 from task_processes import Network, finish, running_network, undisturbed
 
-from fabric_fl.network import lifecycle
 from fabric_fl.network.consortium import Consortium
-from fabric_fl.network.fabric import engine
 
 pytestmark = needs_fabric
 
@@ -76,21 +74,4 @@ def test_any_one_process_killed_in_a_round_changes_no_digest(
     finish(processes)
 
     record_property("seconds_from_kill_to_the_end_of_the_task", round(time.monotonic() - killed, 1))
-    assert network.digests(task) == undisturbed(task, tmp_path)
-
-
-def test_the_contract_upgraded_in_a_round_changes_no_digest(
-    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property
-) -> None:
-    task = "upgraded"
-    network.create_task(task)
-    processes = [network.start(index, task) for index in range(3)]
-    network.wait_until_submitted(task)
-    monkeypatch.setattr(engine, "rules_digest", lambda: "of other rules")
-
-    began = time.monotonic()
-    lifecycle.up(lifecycle.status(network.home).plan.consortium, home=network.home, engine="fabric")
-    record_property("seconds_of_the_upgrade", round(time.monotonic() - began, 1))
-    finish(processes)
-
     assert network.digests(task) == undisturbed(task, tmp_path)

@@ -22,11 +22,12 @@ from fabric_fl.network import (
     NoNetworkError,
     Plan,
     PortTakenError,
+    devnet,
     down,
     status,
     up,
 )
-from fabric_fl.network.devnet import DevnetEngine, render
+from fabric_fl.network.devnet import DevnetEngine, OwnChaincode, render
 from fabric_fl.network.engine import FABRIC_PROGRAMS, choose_engine
 from fabric_fl.network.home import Home
 from fabric_fl.network.participantfile import write_participant_files
@@ -213,7 +214,7 @@ def test_devnet_is_told_where_every_chaincode_process_listens(home):
         chaincodes=(ExternalChaincode("fl", "org2", "127.0.0.1:9"), ExternalChaincode("basic", "org1", "127.0.0.1:8")),
     )
 
-    config = DevnetConfig.from_json(json.dumps(render(plan, home)))
+    config = DevnetConfig.from_json(json.dumps(render(plan, home, OwnChaincode("fl_1.0:ab", 1))))
 
     assert config.state is None
     assert {
@@ -232,7 +233,7 @@ def test_what_devnet_is_told_is_what_the_consortium_says(home):
         batch=Batch(max_messages=7, max_bytes=4096, preferred_bytes=2048, timeout_ms=250),
     )
 
-    config = DevnetConfig.from_json(json.dumps(render(Plan("devnet", consortium), home)))
+    config = DevnetConfig.from_json(json.dumps(render(Plan("devnet", consortium), home, OwnChaincode("fl_1.0:ab", 3))))
 
     assert (config.channel, config.endorsement, config.orderer.port) == ("trial", "all", 7050)
     assert [(one.msp_id, one.peer_port, one.ca_port) for one in config.organizations] == [
@@ -245,6 +246,44 @@ def test_what_devnet_is_told_is_what_the_consortium_says(home):
     assert config.output == home.root
     assert config.state is not None
     assert config.state.is_relative_to(home.root)
+
+
+def test_other_rules_are_the_next_sequence_on_devnet_too(home, monkeypatch):
+    plan, engine = Plan("devnet", Consortium.default(2)), DevnetEngine()
+
+    def up() -> tuple[int, str, set[str]]:
+        programs = engine.programs(plan, home)
+        (chaincode,) = json.loads((home.root / "devnet.json").read_text())["chaincodes"]
+        ids = {one.environment["CHAINCODE_ID"] for one in programs[1:]}
+        assert ids == {chaincode["id"]}
+        return chaincode["sequence"], chaincode["id"], {one.environment["DEVNET_CONFIG"] for one in programs[:1]}
+
+    first = up()
+    (home.root / "devnet").mkdir()
+    assert up() == first, "supervisord must see nothing new"
+    monkeypatch.setattr(devnet, "rules_digest", lambda: "of other rules")
+    second = up()
+
+    assert (first[0], second[0]) == (1, 2)
+    assert first[1] != second[1]
+    assert first[2] != second[2], "devnet must be started anew"
+    assert up() == second
+
+
+def test_a_ledger_in_memory_is_not_upgraded_because_it_would_be_lost(home, monkeypatch):
+    plan, engine = Plan("devnet", Consortium.default(2), memory=True), DevnetEngine()
+
+    before = engine.programs(plan, home)
+    monkeypatch.setattr(devnet, "rules_digest", lambda: "of other rules")
+
+    assert engine.programs(plan, home) == before
+
+
+def test_a_network_whose_contract_others_run_in_part_is_not_upgraded_by_every_up(home):
+    plan = Plan("devnet", Consortium.default(2), chaincodes=(ExternalChaincode("fl", "org2", "127.0.0.1:9"),))
+    (home.root / "devnet").mkdir()
+
+    assert DevnetEngine().programs(plan, home) == DevnetEngine().programs(plan, home)
 
 
 def test_participant_files_name_the_own_store_and_the_others_and_are_never_overwritten(home):

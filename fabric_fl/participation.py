@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fabric_fl.blobs import BlobReader, BlobStore
 from fabric_fl.journal import Journal
@@ -69,8 +68,3 @@ class Participation:
         """Tells the observer, and the log, that a step is complete and durable."""
         logger.info("%s: %s round %d: %s", self.msp_id, self.task.id, round_number, step)
         self.observer(step, self.task.id, round_number)
-
-    def publish(self, path: Path, digest: str) -> None:
-        """Puts a blob into the organisation's own store, where the others read it."""
-        if not self.store.has(digest):
-            self.store.put(path, digest)

@@ -23,6 +23,8 @@ from fl_chaincode.records import (
     Update,
 )
 
+_LARGE = 1 << 25  # bytes of a model whose updates take longer to fetch than the ledger to read
+
 
 class SubmittedUpdate(NamedTuple):
     """A commitment and, once it was opened, what it holds."""
@@ -116,6 +118,21 @@ class TaskStatus:
             return False
         silence_counts = len(self.votes.get(CLOSE, {}).get(self.round.attempt, ())) >= self.round.q
         return decide(self.round, self.attestations, silence_counts, aggregate=None).kind in (FIX, DISPUTE)
+
+    @property
+    def awaited(self) -> Mapping[str, int]:
+        """How many more calls of a function it takes before they give anybody something to do.
+
+        A call of any other function may matter at once. Large updates are fetched while the others are still revealed.
+        """
+        round_ = self.round
+        if round_.status == OPEN:
+            return {"updates:Submit": len(round_.selected) - len(self.submitted)}
+        missing = sum(participant not in self.reveals for participant in round_.included or round_.set or ())
+        if missing:
+            return {"updates:Reveal": 1 if self.task.model.size >= _LARGE else missing}
+        attested = sum(attestation.attempt == round_.attempt for attestation in self.attestations.values())
+        return {"attestations:Submit": round_.q - attested}
 
     @property
     def finished(self) -> bool:

@@ -318,14 +318,19 @@ class ValidatorRole:
             return
         record = self._part.models.record(status.head.j)
         folder = self._part.journal.folder(record.round)
+        newest = max((key for key in self._computed if key[0] == record.round), default=None)
+        result = None if newest is None else self._computed[newest].result  # what the files hold
+        written = () if result is None else (result.model.digest, result.state.digest)
         for name, digest in (("model.safetensors", record.digest), ("state.safetensors", record.state)):
             path = folder / name
-            if digest is not None and path.exists():
-                with suppress(
-                    BlobCorruptError
-                ):  # another model than the one that was committed: a dissent, or an attempt
-                    self._part.publish(path, digest)
-                path.unlink()
+            if digest is None or not path.exists():
+                continue
+            if digest in written:
+                self._part.store.adopt(path, digest)
+                continue
+            with suppress(BlobCorruptError):  # another model than was committed: a dissent, or an attempt
+                self._part.store.put(path, digest)
+            path.unlink()
         self._published = status.head.j
         self._part.done("published", record.round)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from fabric_fl.aggregation.ring import Float64
 class OutputStream:
     """A blob written a block at a time, whole or not at all.
 
-    What it holds can be computed again until it is in a store, which syncs it; so nothing is synced here.
+    What it holds can be computed again until it is in a store, which syncs it; so nothing is synced here. Its digest is
+    taken while it is written, as long as blocks come in the order of the file.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -30,6 +32,8 @@ class OutputStream:
         prefix = header.encode()
         self._data = len(prefix)
         self._size = len(prefix) + header.data_size
+        self._hash = hashlib.sha256(prefix)
+        self._hashed = len(prefix)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with _storage(path):
             self._file = FileIO(os.open(self._temporary, flags, 0o600), "r+b")
@@ -53,18 +57,26 @@ class OutputStream:
                 code="FL-AGGREGATE-NOT-FINITE",
                 remedy="The task's learning rates are too high for these updates: abort the round, lower them.",
             )
+        data = np.ascontiguousarray(block).view(np.uint8).data
+        start = self._data + self._dtype.itemsize * offset
         with _storage(self._path):
-            self._file.seek(self._data + self._dtype.itemsize * offset)
-            _write_all(self._file, np.ascontiguousarray(block).view(np.uint8).data)
+            self._file.seek(start)
+            _write_all(self._file, data)
+        if start == self._hashed:
+            self._hash.update(data)
+            self._hashed += len(data)
 
     def finish(self) -> BlobFile:
-        """Give the file its name. The digest is taken from what the file now holds."""
-        self._file.seek(0)
-        digest = file_digest(self._file)
+        """Give the file its name."""
+        digest = self._hash.hexdigest() if self._hashed == self._size else self._read_digest()
         self._file.close()
         with _storage(self._path):
             self._temporary.replace(self._path)
         return BlobFile(self._path, digest, self._size)
+
+    def _read_digest(self) -> str:
+        self._file.seek(0)
+        return file_digest(self._file)
 
     def discard(self) -> None:
         """Remove what was written, unless it was finished."""

@@ -18,6 +18,7 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 MAX_BOUND = (1 << 31) - 1
+_BLOCK = 1 << 15  # elements that stay in a processor's cache while they are scaled and rounded
 
 _log = logging.getLogger(__name__)
 
@@ -40,13 +41,21 @@ def quantise(delta: Tensors, f: int, bound: int) -> Tensors:
         raise ValueError(f"f is 0 to 52 and the bound 1 to {MAX_BOUND}, not {f} and {bound}")
     limit = bound * 2.0**-f  # exact: a power of two only shifts
     quantised, clipped = {}, 0
+    kept = np.empty(min(_BLOCK, delta.size), np.float64)
     for name, values in delta.items():
-        if not np.isfinite(values).all():
-            raise NotFiniteError(f"the update of {name} holds NaN or infinity")
-        kept = np.clip(values, -limit, limit, dtype=np.float64)
-        clipped += int(np.count_nonzero(kept != values))
-        np.multiply(kept, np.float64(2.0**f), out=kept)
-        quantised[name] = np.rint(kept, out=kept).astype(np.int32)
+        q = np.empty(values.size, np.int32)
+        flat = values.reshape(-1)
+        for start in range(0, flat.size, _BLOCK):
+            block = flat[start : start + _BLOCK]
+            scaled = kept[: block.size]
+            if not np.isfinite(block).all():
+                raise NotFiniteError(f"the update of {name} holds NaN or infinity")
+            np.clip(block, -limit, limit, out=scaled, dtype=np.float64)
+            clipped += int(np.count_nonzero(scaled != block))
+            np.multiply(scaled, np.float64(2.0**f), out=scaled)
+            np.rint(scaled, out=scaled)
+            q[start : start + block.size] = scaled
+        quantised[name] = q.reshape(values.shape)
     if clipped:
         _log.warning("%d of %d values of the update were clipped to ±%g", clipped, delta.size, limit)
     return Tensors(quantised)

@@ -101,10 +101,28 @@ class Directory:
             self._adopt(temporary, digest)
         return size
 
+    def adopt(self, digest: str, path: Path) -> bool:
+        """Move a file here that has this digest, without reading it; False where it lies on another file system."""
+        with self._writing():
+            self.root.mkdir(parents=True, exist_ok=True)
+        with self._reading(digest), open_blob(path, path.lstat().st_size) as file, self._writing():
+            os.fchmod(file.fileno(), MODE)
+            os.fsync(file.fileno())
+        try:
+            self._name(path, digest)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return False
+            raise
+        return True
+
     def _adopt(self, temporary: Path, digest: str) -> None:
         with self._writing():
-            temporary.replace(self.root / digest)
-            sync_directory(self.root)
+            self._name(temporary, digest)
+
+    def _name(self, path: Path, digest: str) -> None:
+        path.replace(self.root / digest)
+        sync_directory(self.root)
         self._verified[digest] = _fingerprint((self.root / digest).lstat())
 
     @contextmanager

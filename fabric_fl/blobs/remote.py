@@ -104,6 +104,10 @@ class Remote:
                 raise
         return size
 
+    def adopt(self, digest: str, path: Path) -> bool:
+        """Never: a remote store always gets a copy."""
+        return False
+
     def take(self, digest: str, path: Path) -> int | None:
         """Never: a remote store always gets a copy."""
         return None

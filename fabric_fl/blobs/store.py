@@ -74,6 +74,18 @@ class BlobStore:
             taken = self._place.receive(digest, _file_chunks(data, size))
         return StoredBlob(digest, taken)
 
+    def adopt(self, path: Path, digest: str) -> None:
+        """Publish a file whose digest was taken while it was written, and which is not needed any more where it is.
+
+        It is moved where that can be done, and then not read once more.
+
+        Raises:
+            As `put`.
+        """
+        if not self._place.adopt(_checked(digest), path):
+            self.put(path, digest)
+            path.unlink()
+
     def has(self, digest: str) -> bool:
         """Whether something stands under this digest; it is verified when it is read.
 

@@ -109,6 +109,28 @@ def test_a_file_that_changed_after_it_was_verified_is_verified_again(tmp_path):
         store.path(DIGEST, SIZE)
 
 
+def test_an_adopted_file_is_moved_and_verified_when_somebody_else_reads_it(tmp_path):
+    store, written = BlobStore(tmp_path / "store"), tmp_path / "written"
+    written.write_bytes(DATA)
+    store.adopt(written, DIGEST)
+    assert not written.exists()
+    assert BlobStore(tmp_path / "store").read(DIGEST, SIZE) == DATA
+
+
+def test_adopting_from_another_file_system_copies_and_verifies(tmp_path, monkeypatch):
+    def elsewhere(self, target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    store, written = BlobStore(tmp_path / "store"), tmp_path / "written"
+    written.write_bytes(b"something else")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", elsewhere)
+        with pytest.raises(BlobCorruptError):
+            store.adopt(written, DIGEST)
+    assert not store.has(DIGEST)
+    assert written.read_bytes() == b"something else"
+
+
 def test_a_directory_is_made_when_it_is_needed_and_holds_nothing_but_blobs(tmp_path):
     store = BlobStore(f"file://{tmp_path}/deep/store")
     store.put(DATA)

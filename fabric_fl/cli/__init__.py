@@ -8,6 +8,7 @@ from fabric_fl.cli.lazy import LazyGroup
 
 _COMMANDS = {
     "network": ("fabric_fl.cli.network:network", "Start, show and end a network to run on."),
+    "channel": ("fabric_fl.cli.channel:channel", "Propose a change of the channel: members, certificates."),
     "doctor": ("fabric_fl.cli.doctor:doctor", "Find out what is the matter with a network, and the remedy."),
     "enroll": ("fabric_fl.cli.enroll:enroll", "Get a certificate from a Fabric CA."),
     "participant": ("fabric_fl.cli.participant:participant", "Register, take part, list who takes part."),

@@ -66,7 +66,8 @@ class Plan:
 def settle(home: Home, asked: Plan) -> Plan:
     """Returns `asked` with every port decided, as the first `up` of this network decided them.
 
-    Another version of Fabric is no other network, but an upgrade of this one.
+    Another version of Fabric is no other network, but an upgrade of this one; nor is it another network when, where
+    each organisation runs its own part, others have come or gone.
 
     Raises:
         NetworkChangedError: Another network than the one asked for lies there.
@@ -75,6 +76,9 @@ def settle(home: Home, asked: Plan) -> Plan:
         return dataclasses.replace(asked, consortium=asked.consortium.resolved())
     known_asked, plan = _read(home)
     fabric = asked.consortium.fabric
+    common = _of_members(asked, known_asked)
+    if common is not None and known_asked != asked and common == _of_members(known_asked, asked):
+        return asked
     if _of_fabric(known_asked, fabric) != asked:
         raise NetworkChangedError(f"{home.root} holds another network: {_difference(known_asked, asked)}")
     return plan if fabric is None else _of_fabric(plan, fabric)
@@ -82,6 +86,15 @@ def settle(home: Home, asked: Plan) -> Plan:
 
 def _of_fabric(plan: Plan, versions: Versions | None) -> Plan:
     return dataclasses.replace(plan, consortium=dataclasses.replace(plan.consortium, fabric=versions))
+
+
+def _of_members(plan: Plan, other: Plan) -> Plan | None:
+    """Returns a plan with those organisations alone that another has too; None where that may not be compared."""
+    names = {one.name for one in other.consortium.organisations}
+    if not plan.here or not names.issuperset(plan.here):
+        return None
+    common = tuple(one for one in plan.consortium.organisations if one.name in names)
+    return dataclasses.replace(plan, consortium=dataclasses.replace(plan.consortium, organisations=common))
 
 
 def keep(home: Home, asked: Plan, plan: Plan) -> None:

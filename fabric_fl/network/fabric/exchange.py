@@ -8,6 +8,7 @@ whoever receives it renders the configuration from consortium.yaml and the parts
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -16,16 +17,15 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from fabric_protos.common import common_pb2, configtx_pb2
-from google.protobuf.message import DecodeError
 
 from fabric_fl.fabric.mspdir import write_msp_dir
 from fabric_fl.network.errors import ExchangeError
 from fabric_fl.network.fabric.channel import make_genesis
+from fabric_fl.network.fabric.configupdate import config_of
 from fabric_fl.network.fabric.enrolment import whole
 from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.fabric.tools import Tools
-from fabric_fl.network.fabric.topology import Authority, Topology
+from fabric_fl.network.fabric.topology import ORDERER_ORGANISATION, Authority, Topology
 from fabric_fl.network.plan import Plan
 
 SCHEMA = 1
@@ -197,9 +197,17 @@ def _keep_genesis(block: bytes, plan: Plan, topology: Topology, layout: Layout, 
             f"the first block cannot be checked before the parts of {', '.join(missing)} are here",
             remedy="Import those, then this file again.",
         )
-    rendered = layout.configtx / "own.block"
-    make_genesis(tools, plan.consortium, topology, layout, rendered)
-    if _configuration(block, plan) != _configuration(rendered.read_bytes(), plan):
+    founded = config_of(block)
+    members = founded.channel_group.groups["Application"].groups
+    consortium = plan.consortium
+    if not any(one.msp_id in members for one in plan.organisations):
+        # a newcomer's first block is the one that the older members founded the channel with
+        older = tuple(one for one in consortium.organisations if one.msp_id in members)
+        consortium = dataclasses.replace(consortium, organisations=older)
+    rendered = layout.root / "rendered.block"
+    part = topology.part({ORDERER_ORGANISATION, *(one.name for one in consortium.organisations)})
+    make_genesis(tools, consortium, part, layout, rendered)
+    if founded != config_of(rendered.read_bytes()):
         raise ExchangeError(
             "the first block holds another configuration than consortium.yaml and the parts here give",
             remedy="Do not join: compare consortium.yaml, the fingerprints of all parts and the versions of Fabric.",
@@ -208,16 +216,3 @@ def _keep_genesis(block: bytes, plan: Plan, topology: Topology, layout: Layout, 
     temporary = layout.genesis.with_suffix(".tmp")
     temporary.write_bytes(block)
     temporary.replace(layout.genesis)
-
-
-def _configuration(block: bytes, plan: Plan) -> configtx_pb2.Config:
-    """Returns what a genesis block founds; its time and its nonce are the founder's alone."""
-    try:
-        (data,) = common_pb2.Block.FromString(block).data.data
-        payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(data).payload)
-        header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
-        if header.channel_id != plan.consortium.channel:
-            raise ExchangeError(f"it founds the channel {header.channel_id}")
-        return configtx_pb2.ConfigEnvelope.FromString(payload.data).config
-    except (DecodeError, ValueError) as error:
-        raise ExchangeError("the first block cannot be read") from error

@@ -20,6 +20,7 @@ from fl_chaincode.state import Reader, span
 
 MAX_PAGE = 1000  # records
 MAX_COMPARED = 10_000  # records that one page may look at
+FIRST = "\x01"  # sorts before every character of a key
 _FILTERED = (str, int, str | None, int | None)  # kinds of fields that can be compared
 
 
@@ -80,7 +81,10 @@ def page(state: Reader, request: PageRequest) -> dict[str, Any]:
         only = state.get(kind)
         found = [{"key": kind.key_of(), "record": only}] if only and _matches(only, request.where) else []
         return {"kind": request.kind, "records": found, "bookmark": None}
-    start, end = span(kind, *_beginning(kind, request.where))
+    parts = _beginning(kind, request.where)
+    start, end = span(kind, *parts)
+    if len(parts) == len(kind.KEY):
+        start, end = kind.key_of(*parts), kind.key_of(*parts) + FIRST  # one key
     if request.bookmark is not None:
         if not start <= request.bookmark < end:
             raise FLError("FL-RECORD-BOOKMARK", "the bookmark is not of this query")

@@ -11,15 +11,16 @@ from fabric_fl.gateway.chaincode_events import ChaincodeEvent
 from fabric_fl.gateway.network import Network
 from fabric_fl.gateway.retry import PersistentContract
 from fabric_fl.market_calls import MarketCalls
+from fabric_fl.member_calls import MemberCalls
 from fabric_fl.record_calls import RecordCalls
-from fabric_fl.task_status import Attested, ScoreBoard, SubmittedUpdate, TaskStatus
+from fabric_fl.task_status import Action, Attested, Electorate, ScoreBoard, SubmittedUpdate, TaskStatus
 from fabric_fl.token_calls import TokenCalls
 from fl_chaincode.records import (
     Attestation,
-    Consortium,
+    Cancellation,
+    Election,
     Model,
     Opening,
-    Participant,
     Reveal,
     Round,
     Settlement,
@@ -62,7 +63,7 @@ class TaskEvents:
         self.close()
 
 
-class FLLedger(TokenCalls, MarketCalls, RecordCalls):
+class FLLedger(MemberCalls, TokenCalls, MarketCalls, RecordCalls):
     """The contract's functions in the name of one organisation.
 
     Args:
@@ -94,25 +95,6 @@ class FLLedger(TokenCalls, MarketCalls, RecordCalls):
             raise FabricFLError("this ledger was opened without events")
         return TaskEvents(self._events(), task)
 
-    # The consortium and its participants
-
-    def init_consortium(self) -> Consortium:
-        return self._write(Consortium, "consortium:Init")
-
-    def consortium(self) -> Consortium:
-        return self._read(Consortium, "consortium:Read")
-
-    def register(self, name: str, description: str = "") -> Participant:
-        """Register the caller's organisation, or return its record if that was done."""
-        fields = {"name": name} | ({"description": description} if description else {})
-        return self._write(Participant, "participants:Register", fields)
-
-    def participant(self, msp_id: str) -> Participant:
-        return self._read(Participant, "participants:Read", msp_id)
-
-    def participants(self) -> tuple[Participant, ...]:
-        return self._list(Participant.from_json, "participants:List")
-
     # Tasks
 
     def create_task(self, spec: Mapping[str, Any], inputs: Iterable[str] = ()) -> Task:
@@ -134,6 +116,30 @@ class FLLedger(TokenCalls, MarketCalls, RecordCalls):
     def status(self, task: str) -> TaskStatus:
         """Return all that a participant needs to decide what to do next."""
         return parsed(TaskStatus.from_json, self._evaluate("tasks:Status", task))
+
+    def todo(self) -> tuple[Action, ...]:
+        """Return what the caller's organisation is to do now, in every task that is not over."""
+        return self._list(Action.from_json, "tasks:Todo")
+
+    def cancel_task(self, task: str) -> Cancellation:
+        """Ask for the task's end, as its sponsor or as one of its validators; it comes with the end of a round."""
+        return self._write(Cancellation, "tasks:Cancel", task)
+
+    def elect(self, task: str, term: int, validators: Iterable[str], q: int) -> Election:
+        """Vote, as one of a task's validators, for who validates from its next round on.
+
+        Args:
+            task: the task's id.
+            term: that of the present validators, see `electorate`.
+            validators: MSP ids; the present ones take an earlier vote back.
+            q: their quorum.
+        """
+        fields = {"term": term, "validators": list(validators), "q": q}
+        return self._write(Election, "validators:Vote", task, fields)
+
+    def electorate(self, task: str) -> Electorate:
+        """Return who validates a task at present, and who has voted for whom."""
+        return parsed(Electorate.from_json, self._evaluate("validators:Read", task))
 
     # Updates
 
@@ -161,8 +167,10 @@ class FLLedger(TokenCalls, MarketCalls, RecordCalls):
 
     # Rounds
 
-    def vote(self, task: str, number: int, kind: str, attempt: int) -> Vote:
-        return self._write(Vote, "rounds:Vote", task, number, kind, attempt)
+    def vote(self, task: str, number: int, kind: str, attempt: int, refused: Mapping[str, str] | None = None) -> Vote:
+        """Vote to close, abort or settle; a vote to abort can name whose updates are invalid, with the codes."""
+        reason = [{"refused": dict(refused)}] if refused else []
+        return self._write(Vote, "rounds:Vote", task, number, kind, attempt, *reason)
 
     def seal(self, task: str, number: int) -> Round:
         return self._write(Round, "rounds:Seal", task, number)
@@ -200,6 +208,10 @@ class FLLedger(TokenCalls, MarketCalls, RecordCalls):
 
     def latest_model(self, task: str) -> Model:
         return self._read(Model, "models:Latest", task)
+
+    def models(self, task: str) -> tuple[Model, ...]:
+        """Return all models of a task, each marked with the revoked declarations that went into it."""
+        return self._list(Model.from_json, "models:List", task)
 
     # Scores
 

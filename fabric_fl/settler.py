@@ -23,7 +23,7 @@ class SettlerRole:
 
     def pending(self, status: TaskStatus) -> bool:
         """Returns whether this organisation still has to see a settlement through."""
-        return self._part.msp_id in status.task.validators and bool(status.unsettled)
+        return any(self._part.msp_id in unsettled.round.validators for unsettled in status.unsettled)
 
     def openings(self, status: TaskStatus) -> list[dict[str, Any]]:
         """Returns the openings that this organisation owes, as an attestation carries them."""
@@ -36,9 +36,8 @@ class SettlerRole:
 
     def act(self, status: TaskStatus, validator: ValidatorRole) -> bool:
         """Takes the next step towards a settlement; returns whether there was one."""
-        if self._part.msp_id not in status.task.validators:
-            return False
-        return any(self._act(unsettled, status, validator) for unsettled in status.unsettled)
+        mine = (unsettled for unsettled in status.unsettled if self._part.msp_id in unsettled.round.validators)
+        return any(self._act(unsettled, status, validator) for unsettled in mine)
 
     def _act(self, unsettled: Unsettled, status: TaskStatus, validator: ValidatorRole) -> bool:
         part, round_ = self._part, unsettled.round

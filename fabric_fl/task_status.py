@@ -10,10 +10,11 @@ from fl_chaincode.decision import DISPUTE, FIX, decide
 from fl_chaincode.records import (
     CLOSE,
     DISPUTED,
-    FINISHED,
     OPEN,
+    RUNNING,
     SEALED,
     Attestation,
+    Election,
     Head,
     Opening,
     Reveal,
@@ -85,6 +86,55 @@ class Unsettled:
 
 
 @dataclass(frozen=True)
+class Action:
+    """Something that the caller's organisation is to do.
+
+    Attributes:
+        function: Of the contract, such as ``updates:Submit``.
+        when: "now", or "patience": once the caller has waited the task's patience for the others.
+        kind: Of a vote.
+        attempt: Of a vote.
+    """
+
+    task: str
+    round: int
+    function: str
+    when: str
+    kind: str | None = None
+    attempt: int | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Electorate:
+    """Who validates a task at present.
+
+    Attributes:
+        term: How often they have changed.
+        votes: Of the present validators, for those of the next rounds.
+    """
+
+    task: str
+    term: int
+    validators: tuple[str, ...]
+    q: int
+    votes: tuple[Election, ...]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            task=value["task"],
+            term=value["term"],
+            validators=tuple(value["validators"]),
+            q=value["q"],
+            votes=tuple(Election.from_json(item) for item in value["votes"]),
+        )
+
+
+@dataclass(frozen=True)
 class TaskStatus:
     """Where a task stands.
 
@@ -95,6 +145,10 @@ class TaskStatus:
         votes: Organisations by kind and attempt.
         attestations: By organisation, of any attempt.
         unsettled: Committed rounds that have not been paid yet, ascending.
+        state: created (nobody has submitted yet), running, finished or cancelled.
+        cancel_wanted_by: Who has asked for the task's end.
+        cancelled: Whether that is enough, so that it ends with the present round.
+        actions: What the caller's organisation is to do.
     """
 
     task: Task
@@ -105,6 +159,19 @@ class TaskStatus:
     votes: Mapping[str, Mapping[int, tuple[str, ...]]]
     attestations: Mapping[str, Attestation]
     unsettled: tuple[Unsettled, ...]
+    state: str
+    cancel_wanted_by: tuple[str, ...]
+    cancelled: bool
+    actions: tuple[Action, ...]
+
+    @property
+    def ending(self) -> bool:
+        """Whether the task ends with the present round: it is cancelled, or has learnt enough."""
+        return self.cancelled or self.head.stopped is not None
+
+    def due(self, function: str) -> bool:
+        """Return whether a call of this function is one of the caller's actions for the present round."""
+        return any(one.function == function and one.round == self.round.number for one in self.actions)
 
     @property
     def sealed(self) -> bool:
@@ -136,7 +203,8 @@ class TaskStatus:
 
     @property
     def finished(self) -> bool:
-        return self.head.status == FINISHED
+        """Whether no more rounds come: the task is finished or cancelled."""
+        return self.head.status != RUNNING
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -152,6 +220,10 @@ class TaskStatus:
             },
             attestations={msp: Attestation.from_json(item) for msp, item in value["attestations"].items()},
             unsettled=tuple(Unsettled.from_json(item) for item in value["unsettled"]),
+            state=value["state"],
+            cancel_wanted_by=tuple(value["cancel"]["wanted_by"]),
+            cancelled=value["cancel"]["decided"],
+            actions=tuple(Action.from_json(item) for item in value["actions"]),
         )
 
 

@@ -8,7 +8,7 @@ from fabric_fl.learning import make_update, training_seed
 from fabric_fl.participation import Participation
 from fabric_fl.task_status import TaskStatus
 from fl_chaincode.hashes import update_commitment
-from fl_chaincode.records import OPEN, Round
+from fl_chaincode.records import Round
 
 
 class TrainerRole:
@@ -21,17 +21,10 @@ class TrainerRole:
     def act(self, status: TaskStatus) -> bool:
         """Takes the steps that the round waits for from this organisation; returns whether there was one."""
         round_ = status.round
-        me = self._part.msp_id
-        if me not in round_.selected or round_.final:
-            return False
-        if me not in status.submitted:
-            if round_.status != OPEN:
-                return False
+        if status.due("updates:Submit"):
             self._submit(round_, self._part.journal.update(round_.number) or self._train(round_))
             return True
-        if round_.status != OPEN and me not in status.reveals and round_.included is None:
-            return self._reveal(round_)
-        return False
+        return status.due("updates:Reveal") and self._reveal(round_)
 
     def _train(self, round_: Round) -> UpdateEntry:
         part = self._part

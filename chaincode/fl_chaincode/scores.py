@@ -87,7 +87,8 @@ def list_task(state: Reader, task_id: str) -> dict[str, Any]:
             trainer: {
                 "selected": sum(1 for one in rounds if trainer in one.selected),
                 "accepted": sum(1 for one in models.values() if trainer in one.included),
-                "refused": sum(1 for one in (*models.values(), *rounds) if trainer in one.refused),
+                "refused": sum(1 for one in models.values() if trainer in one.refused)
+                + sum(1 for one in rounds if trainer in one.refused),
                 "missed": sum(1 for one in rounds if trainer in one.missed),
                 "paid": sum(one.payments.get(trainer, 0) for one in settlements.values()),
             }

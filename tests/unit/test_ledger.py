@@ -219,6 +219,12 @@ def test_every_function_of_the_contract_has_a_method(chain, clients):
         lambda: ledger.take_offer("m", "o", "n"), lambda: ledger.confirm_offer("o", "n"),
         lambda: ledger.cancel_offer("m", "o"), lambda: ledger.vote_on_offer("m", "o", "settle"),
         lambda: ledger.decide_offer("m", "o", "settle"), lambda: ledger.offer("m", "o"), ledger.volumes,
+        ledger.todo, lambda: ledger.cancel_task("t"), lambda: ledger.elect("t", 0, [], 1),
+        lambda: ledger.electorate("t"), lambda: ledger.models("t"), lambda: ledger.vote_on_motion("r", "add", "m"),
+        lambda: ledger.retract_vote("r"),
+        lambda: ledger.motion("r"), ledger.motions, lambda: ledger.update_profile(name="n"), ledger.suspend,
+        ledger.reinstate, ledger.withdraw, lambda: ledger.declare("p", 1, digest="d", num_examples=1),
+        lambda: ledger.revoke("p", 1), lambda: ledger.declaration("m", "p", 1), lambda: ledger.declarations("m"),
         lambda: ledger.record("k"), lambda: ledger.page(Update), lambda: list(ledger.history("k")), ledger.describe,
     ]  # fmt: skip
     for call in calls:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from typing import BinaryIO
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
 _END_HEADERS = 4
 
 
@@ -26,8 +27,14 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
+def read_frame(incoming: BinaryIO) -> tuple[int, bytes]:
+    """Reads a frame; returns its type and payload."""
+    head = incoming.read(9)
+    return head[3], incoming.read(int.from_bytes(head[:3]))
+
+
 def settings() -> bytes:
-    return frame(_SETTINGS, 0, 0, b"")
+    return frame(SETTINGS, 0, 0, b"")
 
 
 def call_headers(stream: int, path: str) -> bytes:
@@ -41,13 +48,13 @@ def call_headers(stream: int, path: str) -> bytes:
         "content-type": "application/grpc",
     }
     block = b"".join(b"\x00" + _text(name) + _text(value) for name, value in headers.items())
-    return frame(_HEADERS, _END_HEADERS, stream, block)
+    return frame(HEADERS, _END_HEADERS, stream, block)
 
 
 def message(stream: int, data: bytes, announced: int | None = None) -> bytes:
     """Returns a gRPC message, or as much of one as there is when more is announced."""
     length = len(data) if announced is None else announced
-    return frame(_DATA, 0, stream, b"\x00" + struct.pack(">I", length) + data)
+    return frame(DATA, 0, stream, b"\x00" + struct.pack(">I", length) + data)
 
 
 def _text(value: str) -> bytes:

@@ -11,6 +11,8 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from fabric_ccaas.grpcserver import add_methods
+
 SERVICE = "grpc.health.v1.Health"
 SERVING = 1
 NOT_SERVING = 2
@@ -57,12 +59,13 @@ class Health:
         """Answer NOT_SERVING from now on."""
         self._stopping.set()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def add_to(self, server: grpc.aio.Server) -> None:
         codec = {
             "request_deserializer": HealthCheckRequest.FromString,
             "response_serializer": HealthCheckResponse.SerializeToString,
         }
-        return grpc.method_handlers_generic_handler(
+        add_methods(
+            server,
             SERVICE,
             {
                 "Check": grpc.unary_unary_rpc_method_handler(self._check, **codec),

@@ -14,6 +14,7 @@ from fabric_ccaas.admission import Admission
 from fabric_ccaas.chaincode import Chaincode
 from fabric_ccaas.config import ServerConfig
 from fabric_ccaas.errors import ConfigError
+from fabric_ccaas.grpcserver import new_server
 from fabric_ccaas.handler import Handler
 from fabric_ccaas.health import Health
 from fabric_ccaas.message import MAX_MESSAGE_BYTES
@@ -42,9 +43,9 @@ class Server:
         self._handlers: set[Handler] = set()
         self._stopping = False
         self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="rule")
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = new_server(options=OPTIONS)
         chaincode_shim_pb2_grpc.add_ChaincodeServicer_to_server(self, self._server)
-        self._server.add_generic_rpc_handlers((self._health.handler(),))
+        self._health.add_to(self._server)
 
     async def start(self) -> str:
         """Listen.

@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drops what gRPC has to say, at length, about each client that left while it was being answered."""
-    return not record.getMessage().startswith("ExecuteBatchError raised in core")
+    """Drops what gRPC has to say, at length, about clients that left while they were answered or that sent nonsense."""
+    return not record.getMessage().startswith(("ExecuteBatchError raised in core", "Invalid encoding on"))
 
 
 async def _run(config: DevnetConfig, ready_file: Path | None) -> None:

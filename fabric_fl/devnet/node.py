@@ -17,6 +17,7 @@ import grpc.aio
 from fabric_protos.orderer import ab_pb2_grpc
 from fabric_protos.peer import transaction_pb2
 
+from fabric_ccaas.grpcserver import new_server
 from fabric_fl.devnet.acl import ACL
 from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.server import CAServer
@@ -48,6 +49,10 @@ WHAT_IT_IS_NOT = (
     "with no fault tolerance and no decentralisation."
 )
 
+_LEFT_OUT = (
+    "devnet does not offer this service: for gossip, discovery, snapshots, operations and the like, "
+    "run Hyperledger Fabric"
+)
 _ORDERER = "orderer"
 _CHANNEL_READERS = "/Channel/Readers"
 _GRACE = 0.5
@@ -174,7 +179,7 @@ class Devnet:
     ) -> tuple[grpc.aio.Server, str]:
         """Takes a port; nothing is served yet, because the genesis block must know all ports before."""
         wanted = port or storage.ports.get(name, 0)
-        server = grpc.aio.server(interceptors=[UnmarshallingInterceptor()], options=SERVER_OPTIONS)
+        server = new_server([UnmarshallingInterceptor()], SERVER_OPTIONS, unknown=_LEFT_OUT)
         self._stack.push_async_callback(server.stop, None)
         if wanted:
             _check_free(_interface(host), wanted, host, name)

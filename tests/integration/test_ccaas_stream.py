@@ -3,6 +3,7 @@
 import socket
 
 import grpc
+import http2_client as http2
 import pytest
 from ccaas_peer import BATCH, M, Peer
 from ccaas_process import ChaincodeProcess
@@ -18,34 +19,7 @@ def offer(write_batch=0, get_multiple=0):
     }
 
 
-DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7  # frame types of HTTP/2, RFC 9113
-
-
-def field(name, value):
-    """A header field, never indexed and without Huffman code (HPACK, RFC 7541 section 6.2.3)."""
-    return b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-CONNECT = b"".join(
-    field(name, value)
-    for name, value in (
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", b"/protos.Chaincode/Connect"),
-        (b":authority", b"localhost"),
-        (b"content-type", b"application/grpc"),
-        (b"te", b"trailers"),
-    )
-)
-
-
-def frame(kind, payload=b"", flags=0, stream=0):
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
-
-
-def read_frame(incoming):
-    head = incoming.read(9)
-    return head[3], incoming.read(int.from_bytes(head[:3]))
+CONNECT = http2.PREFACE + http2.settings() + http2.call_headers(1, "/protos.Chaincode/Connect")
 
 
 @pytest.fixture(scope="module")
@@ -216,14 +190,27 @@ def test_an_idle_stream_survives_its_peers_pings(chaincode):
     # client cannot be told to ping that often, so the stream is opened and pinged frame by frame.
     host, _, port = chaincode.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as incoming:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + frame(HEADERS, CONNECT, 4, 1))
-        while read_frame(incoming)[0] != DATA:  # REGISTER: the stream is open
+        connection.sendall(CONNECT)
+        while http2.read_frame(incoming)[0] != http2.DATA:  # REGISTER: the stream is open
             pass
         for number in range(20):
-            ping = (PING, b"%08d" % number)
-            connection.sendall(frame(*ping))
-            while (answer := read_frame(incoming)) != ping:
-                assert answer[0] != GOAWAY, answer[1]
+            ping = b"%08d" % number
+            connection.sendall(http2.frame(http2.PING, 0, 0, ping))
+            while (answer := http2.read_frame(incoming)) != (http2.PING, ping):
+                assert answer[0] != http2.GOAWAY, answer[1]
+
+
+def test_a_method_whose_name_is_no_text_is_unknown_and_ends_nobody_elses_stream(chaincode, peer):
+    # It ends a server of grpcio's, and with it the port.
+    host, _, port = chaincode.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as incoming:
+        connection.sendall(CONNECT.replace(b"/Connect", b"/Con\xffect"))
+        while (answer := http2.read_frame(incoming))[0] != http2.HEADERS:
+            pass
+    assert b"Method not found!" in answer[1]
+    assert peer.ping() == 200
+    with Peer(chaincode.address) as another:
+        assert another.ping() == 200
 
 
 def test_a_peer_that_does_not_register_the_chaincode_is_hung_up_on(chaincode):

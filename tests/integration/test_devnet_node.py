@@ -299,3 +299,4 @@ def test_services_that_devnet_has_not_are_unimplemented(network, where, method):
     with grpc.secure_channel(endpoint.address, credentials) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(method)(b"", timeout=5)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "run Hyperledger Fabric" in caught.value.details()

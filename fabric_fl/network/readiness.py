@@ -14,20 +14,30 @@ from fabric_fl.network.plan import Plan
 
 _PROBE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
+_OTHER_MEMBERS = ("FL-CONFLICT", "FL-CONSORTIUM-OUTSIDE")
 
 
 def endorse_with_all(home: Home, consortium: Consortium, organisation: Organisation) -> str:
     """Returns "" when the organisation's gateway had a transaction endorsed by all, else what went wrong.
 
-    The transaction, `consortium:Init`, is not submitted: endorsing it changes nothing.
+    The transaction, `consortium:Init`, is not submitted: endorsing it changes nothing. While the consortium's members
+    on the ledger are others than those of the channel, the contract refuses it; then reading has to be endorsed by all.
     """
-    from fabric_fl.gateway import connect
+    from fabric_fl.gateway import EndorseError, connect
 
     try:
         with connect(home.organisation(organisation.name)) as gateway:
             contract = gateway.network(consortium.channel).contract(consortium.chaincode)
-            proposal = contract.new_proposal("consortium:Init", endorsing_organizations=consortium.msp_ids)
-            proposal.endorse(timeout=_PROBE_SECONDS)
+            try:
+                contract.new_proposal("consortium:Init", endorsing_organizations=consortium.msp_ids).endorse(
+                    timeout=_PROBE_SECONDS
+                )
+            except EndorseError as error:
+                if not any(code in str(error) for code in _OTHER_MEMBERS):
+                    raise
+                contract.new_proposal("consortium:Read", endorsing_organizations=consortium.msp_ids).endorse(
+                    timeout=_PROBE_SECONDS
+                )
     except (FabricFLError, OSError) as error:
         return str(error)
     return ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from fabric_protos.common import configtx_pb2
 from fabric_protos.msp import msp_config_pb2
@@ -83,18 +84,32 @@ def renew_orderer(host: str, port: int, certificate: bytes) -> Change:
     """Has the others know an orderer by a new TLS certificate (PEM)."""
 
     def change(config: configtx_pb2.Config) -> None:
-        value = config.channel_group.groups[_ORDERING].values["ConsensusType"]
-        consensus = orderer_pb2.ConsensusType.FromString(value.value)
-        metadata = configuration_pb2.ConfigMetadata.FromString(consensus.metadata)
-        found = [one for one in metadata.consenters if (one.host, one.port) == (host, port)]
-        if not found:
-            raise NetworkError(f"no orderer of the channel listens on {host}:{port}")
-        for one in found:
-            one.client_tls_cert = one.server_tls_cert = certificate
-        consensus.metadata = metadata.SerializeToString()
-        value.value = consensus.SerializeToString()
+        with _consenters(config) as consenters:
+            found = [one for one in consenters if (one.host, one.port) == (host, port)]
+            if not found:
+                raise NetworkError(f"no orderer of the channel listens on {host}:{port}")
+            for one in found:
+                one.client_tls_cert = one.server_tls_cert = certificate
 
     return change
+
+
+def forget_orderers(config: configtx_pb2.Config) -> None:
+    """Leaves out the orderers' TLS certificates, to compare configurations of different years."""
+    with _consenters(config) as consenters:
+        for one in consenters:
+            one.client_tls_cert = one.server_tls_cert = b""
+
+
+@contextmanager
+def _consenters(config: configtx_pb2.Config) -> Iterator[Sequence[configuration_pb2.Consenter]]:
+    """Yields the orderers as the configuration lists them, and writes back what is made of them."""
+    value = config.channel_group.groups[_ORDERING].values["ConsensusType"]
+    consensus = orderer_pb2.ConsensusType.FromString(value.value)
+    metadata = configuration_pb2.ConfigMetadata.FromString(consensus.metadata)
+    yield metadata.consenters
+    consensus.metadata = metadata.SerializeToString()
+    value.value = consensus.SerializeToString()
 
 
 def _groups_of(config: configtx_pb2.Config, msp_id: str) -> Iterator[configtx_pb2.ConfigGroup]:

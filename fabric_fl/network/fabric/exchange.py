@@ -18,8 +18,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from fabric_fl.fabric.mspdir import write_msp_dir
+from fabric_fl.fabric.mspdir import make_private, write_msp_dir
 from fabric_fl.network.errors import ExchangeError
+from fabric_fl.network.fabric import configchange
 from fabric_fl.network.fabric.channel import make_genesis
 from fabric_fl.network.fabric.configupdate import config_of
 from fabric_fl.network.fabric.enrolment import whole
@@ -82,10 +83,11 @@ def unpack(content: bytes, plan: Plan, topology: Topology, layout: Layout, tools
         )
     names = [str(part["organisation"]) for part in document["parts"]]
     for name in names:
-        if name in plan.here or name not in {one.organisation for one in topology.authorities}:
-            raise ExchangeError(f"it holds {name}, which is not one of the others of this consortium")
+        if name not in {one.organisation for one in topology.authorities}:
+            raise ExchangeError(f"it holds {name}, which does not stand in consortium.yaml")
     for part in document["parts"]:
-        _keep(part, topology, layout)
+        if part["organisation"] not in plan.here:
+            _keep(part, topology, layout)
     if document["genesis"] is not None:
         _keep_genesis(base64.b64decode(document["genesis"]), plan, topology, layout, tools)
     return names
@@ -162,7 +164,7 @@ def _keep(part: dict[str, Any], topology: Topology, layout: Layout) -> None:
                 remedy="Ask that organisation which is right; once the channel exists, only the channel can change it.",
             )
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         path.write_text(text)
     pem = part["root"].encode()
     whole(layout.msp(one.organisation), lambda to: write_msp_dir(to, ca_certs=[pem], tls_ca_certs=[pem]))
@@ -200,14 +202,18 @@ def _keep_genesis(block: bytes, plan: Plan, topology: Topology, layout: Layout, 
     founded = config_of(block)
     members = founded.channel_group.groups["Application"].groups
     consortium = plan.consortium
-    if not any(one.msp_id in members for one in plan.organisations):
-        # a newcomer's first block is the one that the older members founded the channel with
+    newcomer = not any(one.msp_id in members for one in plan.organisations)
+    if newcomer:
+        # the older members founded the channel without it, with the certificates that their orderers had then
         older = tuple(one for one in consortium.organisations if one.msp_id in members)
         consortium = dataclasses.replace(consortium, organisations=older)
     rendered = layout.root / "rendered.block"
     part = topology.part({ORDERER_ORGANISATION, *(one.name for one in consortium.organisations)})
     make_genesis(tools, consortium, part, layout, rendered)
-    if founded != config_of(rendered.read_bytes()):
+    expected = config_of(rendered.read_bytes())
+    if newcomer:
+        founded, expected = (configchange.changed(one, configchange.forget_orderers) for one in (founded, expected))
+    if founded != expected:
         raise ExchangeError(
             "the first block holds another configuration than consortium.yaml and the parts here give",
             remedy="Do not join: compare consortium.yaml, the fingerprints of all parts and the versions of Fabric.",

@@ -50,6 +50,15 @@ def attestation_claim(what: str, text: str) -> AttestationClaim:
     return AttestationClaim(record, tuple(openings))
 
 
+def submit_keys(caller: Caller, task_id: str, number: int, claim: AttestationClaim) -> list[str]:
+    """Return what submit reads in any case."""
+    keys = [Round.key_of(task_id, number), Attestation.key_of(task_id, number, caller.msp_id)]
+    for earlier, _ in claim.openings:
+        keys.append(Round.key_of(task_id, earlier))
+        keys += [kind.key_of(task_id, earlier, caller.msp_id) for kind in (Attestation, Opening)]
+    return keys
+
+
 def submit(state: Writer, caller: Caller, task_id: str, number: int, claim: AttestationClaim) -> Attestation:
     """Attest a SEALED round; openings of earlier rounds ride along."""
     round_ = lookup.effective(state, lookup.round_record(state, task_id, number))

@@ -34,10 +34,18 @@ def cancel(state: Writer, caller: Caller, task_id: str) -> Cancellation:
     return wanted
 
 
+def keys(task: Task, round_: Round) -> list[str]:
+    """Return the keys of what sponsor and validators may have asked for."""
+    return [Cancellation.key_of(task.id, organisation) for organisation in _asked(task, round_)]
+
+
+def _asked(task: Task, round_: Round) -> tuple[str, ...]:
+    return (task.sponsor, *(one for one in round_.validators if one != task.sponsor))
+
+
 def wanted_by(state: Points, task: Task, round_: Round) -> tuple[str, ...]:
     """Return which of the sponsor and the round's validators want the task to end."""
-    asked = (task.sponsor, *(one for one in round_.validators if one != task.sponsor))
-    found = state.get_many(Cancellation, [(task.id, organisation) for organisation in asked])
+    found = state.get_many(Cancellation, [(task.id, organisation) for organisation in _asked(task, round_)])
     return tuple(one.organisation for one in found if one is not None)
 
 

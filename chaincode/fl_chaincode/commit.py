@@ -38,6 +38,9 @@ def commit(state: Writer, _caller: Caller, task_id: str, number: int, aggregate:
         return stored
     if stored.status == ABORTED:
         raise FLError("FL-ROUND-FINAL", f"round {number} is aborted")
+    updates = lookup.update_keys(stored) if stored.status == OPEN else []
+    votes = lookup.voting_keys(stored, CLOSE, max(1, stored.attempt))
+    state.ahead((*updates, *votes, *lookup.attestation_keys(stored)))
     round_ = lookup.effective(state, stored)
     if round_.status == OPEN:
         raise FLError("FL-ROUND-OPEN", f"round {number} still takes updates")
@@ -67,6 +70,7 @@ def _fix(state: Writer, round_: Round, attestations: list[Attestation]) -> Round
 
 
 def _commit(state: Writer, round_: Round, decision: Decision, aggregate: str | None) -> Round:
+    state.ahead((Task.key_of(round_.task), Head.key_of(round_.task)))
     task = lookup.task(state, round_.task)
     model = _model(round_, decision, aggregate)
     arrived = (*model.included, *model.refused)
@@ -128,9 +132,13 @@ def _settle_earlier(state: Points, task: Task, head: Head) -> tuple[Head, list[S
     more than one round may be waiting.
     """
     settlements = []
-    for number in head.unsettled[:-1]:
-        settled = settlement.ready(state, task, lookup.round_record(state, task.id, number))
+    earlier = head.unsettled[:-1]
+    state.ahead(Round.key_of(task.id, number) for number in earlier)
+    rounds = [lookup.round_record(state, task.id, number) for number in earlier]
+    state.ahead(key for round_ in rounds for key in lookup.settlement_keys(round_))
+    for round_ in rounds:
+        settled = settlement.ready(state, task, round_)
         if settled is not None:
             settlements.append(settled)
-            head = settlement.without(head, number)
+            head = settlement.without(head, round_.number)
     return head, settlements

@@ -9,7 +9,7 @@ from fl_chaincode.caller import Caller
 from fl_chaincode.codec import plain
 from fl_chaincode.errors import FLError
 from fl_chaincode.functions import FUNCTIONS, Query, Write
-from fl_chaincode.records import Task
+from fl_chaincode.records import Participant, Task
 from fl_chaincode.state import Reader, State, Writer
 
 
@@ -46,7 +46,11 @@ def dispatch(
         who = (caller,) if entry.caller else ()
         return Outcome(canonical.encode(plain(entry.rule(Reader(state), *who, *decoded.values()))))
     writer = Writer(state)
-    _judge(writer, caller, entry)
+    _judge_certificate(caller, entry)
+    if entry.ahead is not None:
+        participant = Participant.key_of(caller.msp_id)
+        writer.ahead((participant, *entry.ahead(caller, *decoded.values())))
+    _judge_organisation(writer, caller, entry)
     extra = (tuple(consortium),) if entry.configured else ()
     record = entry.rule(writer, caller, *decoded.values(), *extra)
     event = (function, canonical.encode(_about(decoded, record))) if writer.written else None
@@ -64,10 +68,13 @@ def _decode(function: str, entry: Query | Write, arguments: Sequence[str]) -> di
     return {name: decode(name, argument) for (name, decode), argument in pairs}
 
 
-def _judge(state: Writer, caller: Caller, entry: Write) -> None:
+def _judge_certificate(caller: Caller, entry: Write) -> None:
     access.check_certificate(caller)
     if entry.role is not None:
         access.check_role(caller, entry.role)
+
+
+def _judge_organisation(state: Writer, caller: Caller, entry: Write) -> None:
     if entry.active:
         access.check_active(state, caller.msp_id)
     if entry.owner:

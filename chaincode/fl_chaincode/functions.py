@@ -1,6 +1,6 @@
 """Every function that can be called, with its arguments and who may call it. What is not here does not exist."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -66,6 +66,8 @@ class Write:
         owner: whether it must be registered and not suspended: one that has withdrawn still disposes of what it owns.
         optional: how many of the last arguments may be left out.
         configured: whether the rule also gets the operator's list of organisations.
+        ahead: called with the caller and the decoded arguments; returns keys that the rule reads in any case, so that
+            the peer is asked once.
     """
 
     rule: Callable[..., Any]
@@ -75,6 +77,7 @@ class Write:
     owner: bool = False
     optional: int = 0
     configured: bool = False
+    ahead: Callable[..., Iterable[str]] | None = None
 
 
 _TASK: Mapping[str, Decoder] = {"task": args.identifier}
@@ -124,9 +127,19 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
             elections.vote, {**_TASK, "election": elections.election_claim}, role="validator", active=True
         ),
         "validators:Read": Query(elections.read, _TASK),
-        "updates:Submit": Write(updates.submit, {**_ROUND, "commitment": args.digest}, role="trainer", active=True),
+        "updates:Submit": Write(
+            updates.submit,
+            {**_ROUND, "commitment": args.digest},
+            role="trainer",
+            active=True,
+            ahead=updates.submit_keys,
+        ),
         "updates:Reveal": Write(
-            updates.reveal, {**_ROUND, "opening": updates.reveal_claim}, role="trainer", active=True
+            updates.reveal,
+            {**_ROUND, "opening": updates.reveal_claim},
+            role="trainer",
+            active=True,
+            ahead=updates.reveal_keys,
         ),
         "updates:Read": Query(updates.read, _ROUND_OF),
         "updates:List": Query(updates.list_round, _ROUND),
@@ -148,6 +161,7 @@ FUNCTIONS: Mapping[str, Query | Write] = MappingProxyType(
             {**_ROUND, "attestation": attestations.attestation_claim},
             role="validator",
             active=True,
+            ahead=attestations.submit_keys,
         ),
         "attestations:Read": Query(attestations.read, _ROUND_OF),
         "attestations:List": Query(attestations.list_round, _ROUND),

@@ -34,6 +34,24 @@ def effective(state: Points, round_: Round) -> Round:
     return round_.effective(submitted(state, round_)) if round_.status == OPEN else round_
 
 
+def voting_keys(round_: Round, kind: str, attempt: int) -> list[str]:
+    return [Vote.key_of(round_.task, round_.number, kind, attempt, one) for one in round_.validators]
+
+
+def update_keys(round_: Round) -> list[str]:
+    return [Update.key_of(round_.task, round_.number, participant) for participant in round_.selected]
+
+
+def attestation_keys(round_: Round) -> list[str]:
+    return [Attestation.key_of(round_.task, round_.number, organisation) for organisation in round_.validators]
+
+
+def settlement_keys(round_: Round) -> list[str]:
+    """Return the keys of all that a committed round's settlement depends on."""
+    openings = [Opening.key_of(round_.task, round_.number, organisation) for organisation in round_.validators]
+    return [Model.key_of(round_.task, round_.j), *attestation_keys(round_), *openings]
+
+
 def submitted(state: Points, round_: Round) -> tuple[str, ...]:
     """Return which of the selected have submitted, in order of selection."""
     updates = state.get_many(Update, [(round_.task, round_.number, participant) for participant in round_.selected])

@@ -60,14 +60,26 @@ class Points:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._read: dict[str, bytes | None] = {}
+
+    def ahead(self, keys: Iterable[str]) -> None:
+        """Ask the peer once for what will be read, instead of once for each record.
+
+        A transaction depends on all that it has read: a writing function names only what it is going to read anyhow.
+        """
+        names = [name for name in dict.fromkeys(keys) if name not in self._read]
+        if names:
+            self._read |= zip(names, self._state.get_many(names), strict=True)
 
     def get(self, kind: type[R], *key: str | int) -> R | None:
-        data = self._state.get(kind.key_of(*key))
+        name = kind.key_of(*key)
+        data = self._read[name] if name in self._read else self._state.get(name)
         return None if data is None else kind.decode(data)
 
     def get_many(self, kind: type[R], keys: Iterable[Sequence[str | int]]) -> list[R | None]:
         names = [kind.key_of(*key) for key in keys]
-        found = self._state.get_many(names) if names else []
+        self.ahead(names)
+        found = [self._read[name] for name in names]
         return [None if data is None else kind.decode(data) for data in found]
 
 

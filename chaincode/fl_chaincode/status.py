@@ -1,5 +1,6 @@
 """Where a task stands, and what the caller is to do: one query, for a participant and whoever watches."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fl_chaincode import cancellation, duties, lookup, settlement
@@ -13,9 +14,12 @@ CREATED = "created"
 
 def status(state: Reader, caller: Caller, task_id: str) -> dict[str, Any]:
     """Return where a task stands, and what the caller's organisation is to do in it now."""
+    state.ahead([Task.key_of(task_id), Head.key_of(task_id), Participant.key_of(caller.msp_id)])
     task = lookup.task(state, task_id)
     head = lookup.head(state, task_id)
+    state.ahead(Round.key_of(task_id, number) for number in (head.round, *head.unsettled))
     stored = lookup.round_record(state, task_id, head.round)
+    state.ahead(_keys(state, task, head, stored))
     reveals = _reveals(state, stored)
     wanted = cancellation.wanted_by(state, task, stored)
     cancelled = cancellation.decided(task, stored, wanted)
@@ -44,6 +48,16 @@ def status(state: Reader, caller: Caller, task_id: str) -> dict[str, Any]:
         "cancel": {"wanted_by": sorted(wanted), "decided": cancelled},
         "actions": duties.actions(standing, caller.msp_id) if _active(state, caller) else [],
     }
+
+
+def _keys(state: Reader, task: Task, head: Head, round_: Round) -> Iterator[str]:
+    """Yield the keys of all that the answer is made of, beside the votes."""
+    yield from (Reveal.key_of(task.id, round_.number, participant) for participant in round_.selected)
+    yield from (*lookup.update_keys(round_), *lookup.attestation_keys(round_), *cancellation.keys(task, round_))
+    for number in head.unsettled:
+        unsettled = lookup.round_record(state, task.id, number)
+        yield from lookup.settlement_keys(unsettled)
+        yield from lookup.voting_keys(unsettled, SETTLE, unsettled.attempt)
 
 
 def todo(state: Reader, caller: Caller) -> list[Action]:

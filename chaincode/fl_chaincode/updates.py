@@ -12,7 +12,7 @@ from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
 from fl_chaincode.hashes import update_commitment
-from fl_chaincode.records import ABORTED, OPEN, Reveal, Round, Update
+from fl_chaincode.records import ABORTED, OPEN, Reveal, Round, Task, Update
 from fl_chaincode.state import Reader, Writer
 
 
@@ -34,6 +34,17 @@ def reveal_claim(what: str, text: str) -> RevealClaim:
             num_examples=fields.integer("num_examples", 1),
             nonce=fields.take("nonce", args.digest),
         )
+
+
+def submit_keys(caller: Caller, task_id: str, number: int, _commitment: str) -> list[str]:
+    """Return what submit reads in any case."""
+    return [Round.key_of(task_id, number), Update.key_of(task_id, number, caller.msp_id)]
+
+
+def reveal_keys(caller: Caller, task_id: str, number: int, _claim: RevealClaim) -> list[str]:
+    """Return what reveal reads in any case."""
+    own = [kind.key_of(task_id, number, caller.msp_id) for kind in (Update, Reveal)]
+    return [Task.key_of(task_id), Round.key_of(task_id, number), *own]
 
 
 def submit(state: Writer, caller: Caller, task_id: str, number: int, commitment: str) -> Update:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from fabric_network import ANY, CHANNEL, MAJORITY
-from fabric_protos.common import common_pb2
+from fabric_protos.common import common_pb2, ledger_pb2
 from fabric_protos.peer import transaction_pb2
 from peer_cli import PeerCLI, needs_fabric, program
 
@@ -70,6 +70,27 @@ def test_the_cli_fetches_blocks_by_any_name(peer, network, contract, key, source
 
 def test_what_qscc_answers_in_hex_is_the_block_as_fetched(peer):
     assert peer.query("qscc", "GetBlockByNumber", CHANNEL, "2", raw=True) == fetched(peer, "2").SerializeToString()
+
+
+def test_qscc_tells_the_height_and_finds_a_block_by_the_hash_of_its_header(peer, network):
+    info = ledger_pb2.BlockchainInfo.FromString(peer.query("qscc", "GetChainInfo", CHANNEL, raw=True))
+    assert 0 < info.height <= network.organisations[0].network.height()
+    tip = fetched(peer, str(info.height - 1))
+    assert info.currentBlockHash == protoutil.block_header_hash(tip.header)
+    assert info.previousBlockHash == tip.header.previous_hash
+    by_hash = network.contract("qscc").evaluate("GetBlockByHash", CHANNEL, info.currentBlockHash)
+    assert common_pb2.Block.FromString(by_hash) == tip
+
+
+def test_what_became_of_transactions_stands_in_a_peers_block_and_not_in_the_orderers(peer, network, key):
+    peer.invoke(MAJORITY, "Put", key, "v", organisations=network.organisations[:1], fails=True)
+    number = network.organisations[0].network.height() - 1
+    theirs = fetched(peer, str(number))
+    ordered = fetched(peer, str(number), *peer.orderer)
+    index = common_pb2.BlockMetadataIndex.TRANSACTIONS_FILTER
+    assert transaction_pb2.ENDORSEMENT_POLICY_FAILURE in theirs.metadata.metadata[index]
+    assert not any(ordered.metadata.metadata[index])
+    assert (ordered.header, ordered.data) == (theirs.header, theirs.data)
 
 
 def test_qscc_finds_a_transaction_and_its_block(peer, contract, key):

@@ -42,5 +42,9 @@ def fetch(task: str, number: int | None, target: Path, profile: Path, out: Outpu
         wanted = session.ledger.latest_model(task).j if number is None else number
         found = CommittedModels(session.ledger, session.reader, session.ledger.task(task)).weights(wanted)
         shutil.copyfile(found.path, target)
+        revoked = session.ledger.model(task, wanted).revoked
+    for mark in revoked:
+        data = f"declaration {mark['number']} of {mark['participant']} for {mark['purpose']}"
+        click.echo(f"warning: {data} went into model {mark['j']} and was revoked since", err=True)
     value = {"task": task, "model": wanted, "digest": found.digest, "size": found.size, "file": str(target)}
     out.text(f"{found.digest}  {target}", value)

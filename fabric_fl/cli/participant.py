@@ -6,13 +6,18 @@ from pathlib import Path
 
 import click
 
+from fabric_fl.cli.membership import COMMANDS
 from fabric_fl.cli.output import Output, with_output
 from fabric_fl.cli.session import open_session, with_profile
 
 
 @click.group()
 def participant() -> None:
-    """Register, take part, list who takes part."""
+    """Register, declare data, take part, list who takes part."""
+
+
+for _command in COMMANDS:
+    participant.add_command(_command)
 
 
 @participant.command(name="list")

@@ -1,5 +1,6 @@
 """The coordinator's side: creating tasks and watching them. It holds nothing; any organisation may be one."""
 
+from fabric_fl.coordinator.declaring import declare_data
 from fabric_fl.coordinator.progress import RoundProgress, progress, watch
 from fabric_fl.coordinator.taskfile import TaskDraft, TaskFileError, read_task_file
 from fabric_fl.coordinator.tasks import create_task, entries_covering
@@ -9,6 +10,7 @@ __all__ = [
     "TaskDraft",
     "TaskFileError",
     "create_task",
+    "declare_data",
     "entries_covering",
     "progress",
     "read_task_file",

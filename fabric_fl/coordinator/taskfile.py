@@ -45,7 +45,7 @@ def read_task_file(path: Path) -> TaskDraft:
     Raises:
         TaskFileError: It names file, line and field.
     """
-    fields = load(path, TaskFileError).mapping(_REQUIRED, ("aggregation",))
+    fields = load(path, TaskFileError).mapping(_REQUIRED, ("aggregation", "purpose", "stop"))
     spec = {"aggregation": {"rule": "none"}} | {name: field.plain() for name, field in fields.items()}
     model = fields["model"].mapping(("kind", "architecture", "loss", "initial"))
     blob = _bytes(model["initial"], path)

@@ -11,7 +11,6 @@ from fabric_fl.learning import DataError
 from fabric_fl.ledger import FLLedger
 from fl_chaincode.records import Declaration
 
-
 _REMEDY = "Write the file with numpy.savez(file, x=features, y=labels)."
 
 

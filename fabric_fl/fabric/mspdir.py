@@ -48,17 +48,24 @@ def write_msp_dir(
 
 def write_private(path: Path, content: bytes) -> None:
     """Writes a file that its owner alone can read, from the first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     path.parent.chmod(0o700)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
 
 
+def make_private(directory: Path) -> None:
+    """Makes a directory that its owner alone can enter; those above it that are missing, too."""
+    if not directory.is_dir():
+        make_private(directory.parent)
+        directory.mkdir(exist_ok=True, mode=0o700)
+
+
 def _write_all(directory: Path, name: str, contents: Sequence[bytes]) -> None:
     for number, content in enumerate(contents):
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private(directory)
         suffix = "" if number == 0 else f"-{number}"
         (directory / f"{name}{suffix}.pem").write_bytes(content)
     if not contents:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_private(directory.parent)

@@ -1,20 +1,27 @@
-"""Three companies, each on a machine of its own, that share nothing but the files which docs/operations.md names."""
+"""docs/operations.md on several machines: companies that share nothing but the files which the page has them send."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabric_programs import needs_fabric
 from machines import Machine, machines, why_not
+from operators_page import blocks, example
 from task_processes import finish, running_network
 
 from fabric_fl.network.consortium import Consortium
+from fabric_fl.network.engine import FABRIC_PROGRAMS, find_program
 
 _WHY_NOT = why_not()
 pytestmark = [
@@ -23,24 +30,16 @@ pytestmark = [
 ]
 
 HERE = Path(__file__).parent
-COMMAND = str(Path(sys.executable).with_name("fabric-fl"))
-ORGANISATIONS = ("org1", "org2", "org3")
-CONSORTIUM = """\
-schema: 1
-channel: fl
-organisations:
-""" + "".join(
-    f"""\
-  - name: {name}
-    msp_id: {name.capitalize()}MSP
-    peers: [node.{name}.example:7051]
-    orderers: [node.{name}.example:7050]
-    ca: node.{name}.example:7054
-    chaincode: node.{name}.example:7052
-    blobs: http://node.{name}.example:8080
+FOUNDERS = ("org1", "org2", "org3")
+NEWCOMER = "org4"
+MEMBER = """\
+  - name: org4
+    msp_id: Org4MSP
+    peers: [node.org4.example:7051]
+    ca: node.org4.example:7054
+    chaincode: node.org4.example:7052
+    blobs: http://node.org4.example:8080
 """
-    for name in ORGANISATIONS
-)
 
 
 @dataclass
@@ -50,111 +49,133 @@ class Company:
     name: str
     machine: Machine
 
-    @property
-    def profile(self) -> str:
-        return f".network/{self.name}"
-
-    def fl(self, *arguments: str, check: bool = True):
-        return self.machine.run(COMMAND, *arguments, check=check, ENGINE="fabric")
+    def shell(self, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.machine.run("bash", "-euc", script, check=check, **self.environment)
 
     @property
-    def up(self) -> tuple[str, ...]:
-        return ("network", "up", "--org", self.name, "--consortium", "consortium.yaml")
+    def environment(self) -> dict[str, str]:
+        programs = {str(path.parent) for name in FABRIC_PROGRAMS if (path := find_program(name, os.environ))}
+        path = os.pathsep.join([str(Path(sys.executable).parent), *sorted(programs), os.environ["PATH"]])
+        return {"ENGINE": "fabric", "ORG": self.name, "PATH": path, "FABRIC_LOGGING_SPEC": "error"}
+
+    def agree(self, consortium: str) -> None:
+        (self.machine.folder / "network").mkdir(exist_ok=True)
+        (self.machine.folder / "network" / "consortium.yaml").write_text(consortium)
 
     def send(self, other: Company, file: str) -> None:
         """What mail does between companies."""
-        content = self.machine.run("cat", file).stdout
-        other.machine.run("sh", "-c", 'printf "%s" "$1" > "$0"', file, content)
+        (other.machine.folder / file).write_bytes((self.machine.folder / file).read_bytes())
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.shell("fabric-fl network status --format json || true").stdout)
+
+    @property
+    def problem(self) -> str:
+        (own,) = self.status()["organisations"]
+        return own["problem"]
+
+    def pid_of(self, process: str) -> int:
+        (found,) = [one["pid"] for one in self.status()["processes"] if one["name"] == process]
+        return found
+
+    def asks(self, msp: str) -> subprocess.CompletedProcess[str]:
+        """Has an identity of this company's ask for the chain's height."""
+        script = f'. .network/$ORG/env; export CORE_PEER_MSPCONFIGPATH="$PWD/{msp}"; peer channel getinfo -c fl'
+        return self.shell(script, check=False)
+
+
+class Companies(dict[str, Company]):
+    """By name; `prelude` is the shell of an administrator as the page sets it up."""
+
+    prelude = ""
+
+    def carry_out(self, heading: str, everybody: Sequence[str] = FOUNDERS) -> None:
+        """Runs the commands under a heading of the page, all who run a block at the same time."""
+        for block in blocks(heading, tuple(everybody)):
+            running = [
+                self[who].machine.start("bash", "-euc", self.prelude + block.script, **self[who].environment)
+                for who in block.who
+            ]
+            for process in running:
+                printed, errors = process.communicate(timeout=170)
+                assert process.returncode == 0, f"{heading}: {block.script}\n{printed}\n{errors}"
+            for who in block.who:
+                for file, receivers in block.sent:
+                    for receiver in receivers:
+                        if receiver != who:
+                            self[who].send(self[receiver], file.replace("$ORG", who))
 
 
 @pytest.fixture(scope="module")
-def companies(tmp_path_factory) -> Iterator[list[Company]]:
-    root = tmp_path_factory.mktemp("machines")
+def companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Companies]:
+    names = (*FOUNDERS, NEWCOMER)
     with ExitStack() as stack:
-        made = stack.enter_context(machines(root, [f"node.{name}.example" for name in ORGANISATIONS]))
-        companies = [Company(name, machine) for name, machine in zip(ORGANISATIONS, made, strict=True)]
-        for one in companies:
-            (one.machine.folder / "consortium.yaml").write_text(CONSORTIUM)
-            stack.callback(one.fl, "network", "down", "--wipe", check=False)
+        made = stack.enter_context(machines(tmp_path_factory.mktemp("m"), [f"node.{name}.example" for name in names]))
+        companies = Companies({name: Company(name, machine) for name, machine in zip(names, made, strict=True)})
+        for one in companies.values():
+            one.agree(example())
+            stack.callback(one.shell, "fabric-fl network down --wipe", check=False)
         yield companies
 
 
-def test_each_company_prepares_its_part_and_takes_what_the_others_share(companies) -> None:
-    founder, *others = companies
-    for one in companies:
-        prepared = one.fl(*one.up, check=False)
-        assert prepared.returncode == 1
-        assert f"{one.name} is prepared; what " in prepared.stderr
-        one.fl("network", "share", f"{one.name}.json")
-    for one in companies:
-        rest = [other for other in companies if other is not one]
-        for other in rest:
-            other.send(one, f"{other.name}.json")
-        one.fl("network", "import", *(f"{other.name}.json" for other in rest))
-    assert (
-        "the channel's first block, which org1 makes, is not here yet"
-        in others[0].fl(*others[0].up, check=False).stderr
-    )
-    founder.fl("network", "share", "org1.json")
-    for one in others:
-        founder.send(one, "org1.json")
-        one.fl("network", "import", "org1.json")
-
-    for one in companies:
-        for other in companies:
-            shared = one.machine.run("cat", f"{other.name}.json").stdout
-            assert "PRIVATE" not in shared
-            assert set(json.loads(shared)) == {"schema", "consortium", "parts", "genesis"}
+@pytest.fixture(scope="module")
+def founded(companies: Companies) -> Companies:
+    """The channel is there, as the page says."""
+    companies.carry_out("Founding the channel")
+    (shell,) = blocks("Changing the channel", FOUNDERS)
+    companies.prelude = shell.script
+    return companies
 
 
-def test_a_block_that_founds_another_channel_than_agreed_is_not_taken(companies) -> None:
+def test_each_machine_runs_its_own_part_and_holds_nobody_elses_key(founded: Companies) -> None:
+    for name in FOUNDERS:
+        one = founded[name]
+        shown = one.status()
+        assert [process["name"] for process in shown["processes"]] == [
+            f"{kind}-{name}" for kind in ("ca", "fl", "orderer0", "peer0")
+        ]
+        assert [(each["name"], each["endorses"]) for each in shown["organisations"]] == [(name, True)]
+        keys = one.shell("grep -rl 'PRIVATE KEY' .").stdout.splitlines()
+        assert any(name in path for path in keys)
+        assert not [path for path in keys if any(other in path for other in FOUNDERS if other != name)]
+        assert not [path for path in keys if path.endswith(".json") and path.count("/") == 1]
+
+
+def test_a_first_block_that_founds_another_channel_than_agreed_is_not_taken(founded: Companies) -> None:
     """The founder cannot slip in a policy: everybody renders the configuration for themselves."""
-    founder, one, _ = companies
-    document = json.loads(founder.machine.run("cat", "org1.json").stdout)
-    other = CONSORTIUM.replace("channel: fl\n", "channel: fl\nendorsement: any\n")
-    (founder.machine.folder / "other.yaml").write_text(other)
-    program = (
-        "from fabric_fl.network.consortiumfile import load_consortium; from fabric_fl.network.sharing import *;"
-        "from fabric_fl.network.sharing import _topology; from fabric_fl.network.fabric.channel import make_genesis;"
-        "from pathlib import Path; import os, base64; place = Home.at('.network'); plan = load(place);"
-        "tools = Tools({n: find_program(n, os.environ) for n in FABRIC_PROGRAMS}); layout = Layout.of(place);"
-        "make_genesis(tools, load_consortium(Path('other.yaml')), _topology(plan, place), layout, Path('other.block'));"
-        "print(base64.b64encode(Path('other.block').read_bytes()).decode())"
-    )
-    document["genesis"] = founder.machine.run(sys.executable, "-c", program).stdout.strip()
-    one.machine.run("sh", "-c", "rm .network/fabric/genesis.block; cp org1.json kept.json")
-    (founder.machine.folder / "forged.json").write_text(json.dumps(document))
-    founder.send(one, "forged.json")
+    founder, other = founded["org1"], founded["org2"]
+    (founder.machine.folder / "forged.yaml").write_text(example().replace("fl\n", "fl\nendorsement: any\n", 1))
+    program = HERE / "forged_block.py"
+    founder.shell(f"python {program} forged.yaml org1.json > forged.json")
+    founder.send(other, "forged.json")
+    block = ".network/fabric/genesis.block"
 
-    refused = one.fl("network", "import", "forged.json", check=False)
+    refused = other.shell(f"mv {block} kept; fabric-fl network import forged.json", check=False)
+    other.shell(f"test ! -e {block}; mv kept {block}")
 
     assert refused.returncode == 1
     assert "the first block holds another configuration than consortium.yaml and the parts here give" in refused.stderr
-    one.fl("network", "import", "org1.json")
 
 
-def test_a_task_across_machines_commits_the_digests_of_devnet(companies, tmp_path: Path, record_property) -> None:
-    task = "across"
+def test_a_task_across_machines_commits_the_digests_of_devnet(
+    founded: Companies, tmp_path: Path, record_property
+) -> None:
+    task, members = "across", [founded[name] for name in FOUNDERS]
     with ExitStack() as stack:
-        for one in companies:
-            # what a web server does that only the other companies reach
-            serving = one.machine.start(
-                *(sys.executable, "-m", "http.server", "8080", "--directory", f"{one.profile}/blobs")
-            )
+        for one in members:
+            # a company's web server
+            command = ("-m", "http.server", "8080", "--directory", f".network/{one.name}/blobs")
+            serving = one.machine.start(sys.executable, *command)
             stack.callback(serving.communicate)
             stack.callback(serving.kill)
-        starting = [one.machine.start(COMMAND, *one.up, ENGINE="fabric") for one in companies]
-        for process in starting:
-            _, said = process.communicate(timeout=170)
-            assert process.returncode == 0, said
-        for one in reversed(companies):
-            tasks = [task] if one is companies[0] else []
-            one.machine.run(sys.executable, str(HERE / "coordinator_process.py"), one.profile, *tasks)
-        processes = [
-            one.machine.start(sys.executable, str(HERE / "organisation_process.py"), one.profile, str(index), task)
-            for index, one in enumerate(companies)
+        members[0].shell(f"python {HERE / 'coordinator_process.py'} .network/org1 {task}")
+        running = [
+            one.machine.start(
+                sys.executable, str(HERE / "organisation_process.py"), f".network/{one.name}", str(index), task
+            )
+            for index, one in enumerate(members)
         ]
-        across = finish(processes)
+        across = finish(running)
 
     with running_network(tmp_path / "devnet", Consortium.default(3).on_free_ports(), "devnet") as devnet:
         devnet.create_task(task)
@@ -163,14 +184,61 @@ def test_a_task_across_machines_commits_the_digests_of_devnet(companies, tmp_pat
     assert across == on_devnet
 
 
-def test_each_machine_runs_and_knows_its_own_part_alone(companies) -> None:
-    for one in companies:
-        shown = json.loads(one.fl("network", "status", "--format", "json").stdout)
-        assert [process["name"] for process in shown["processes"]] == [
-            f"{kind}-{one.name}" for kind in ("ca", "fl", "orderer0", "peer0")
-        ]
-        assert [(each["name"], each["endorses"]) for each in shown["organisations"]] == [(one.name, True)]
-        keys = one.machine.run("grep", "-rl", "PRIVATE KEY", ".").stdout.splitlines()
-        others = [other.name for other in companies if other is not one]
-        assert keys
-        assert not [path for path in keys if any(name in path for name in others)]
+def test_a_revoked_certificate_counts_until_the_channel_knows(founded: Companies) -> None:
+    company = founded["org2"]
+    company.shell(f"python {HERE / 'enrol_process.py'} .network/org2 ward-7 ward/msp")
+    assert company.asks("ward/msp").returncode == 0
+
+    founded.carry_out("Revocation")
+
+    deadline = time.monotonic() + 20
+    while company.asks("ward/msp").returncode == 0 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "access denied" in company.asks("ward/msp").stderr
+    assert company.asks(".network/org2/msp").returncode == 0
+
+
+def test_an_orderer_shows_a_new_certificate_that_the_others_know_already(founded: Companies) -> None:
+    certificate = founded["org3"].machine.folder / ".network/fabric/orderer0-org3/tls/server.crt"
+    before = certificate.read_bytes()
+
+    founded.carry_out("An orderer's TLS certificate")
+
+    assert certificate.read_bytes() != before
+    # without org1's, the two others order only if they trust each other
+    stopped = founded["org1"].pid_of("orderer0-org1")
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        founded["org2"].shell('fabric-fl participant register "Company 2" --profile .network/org2')
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def test_an_organisation_joins_and_leaves(founded: Companies) -> None:
+    for one in founded.values():
+        one.agree(example() + MEMBER)
+
+    founded.carry_out("Adding an organisation")
+
+    for one in founded.values():
+        assert one.problem == ""
+    assert members_of(founded["org4"]) == ["Org1MSP", "Org2MSP", "Org3MSP", "Org4MSP"]
+
+    for name in FOUNDERS:
+        founded[name].agree(example())
+    founded.carry_out("Removing an organisation")
+
+    assert [founded[name].problem for name in FOUNDERS] == ["", "", ""]
+    assert members_of(founded["org1"]) == ["Org1MSP", "Org2MSP", "Org3MSP"]
+    founded["org4"].shell("fabric-fl network down")
+    outside = founded["org1"].shell(
+        ". .network/org1/env; peer channel fetch config - -c fl | strings | grep -c Org4MSP || true"
+    )
+    assert outside.stdout.strip() == "0"
+
+
+def members_of(company: Company) -> list[str]:
+    query = """peer chaincode query -C fl -n fl -c '{"Args":["consortium:Read"]}'"""
+    return json.loads(company.shell(f". .network/$ORG/env; export FABRIC_LOGGING_SPEC=error; {query}").stdout)[
+        "organisations"
+    ]

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 
 from fabric_fl.devnet.statedb import UpdateBatch
+from fabric_fl.devnet.wire import field, varint
 
 
 def commit_hash(flags: bytes, updates: UpdateBatch, previous: bytes) -> bytes:
     """Returns the hash of a block from its flags, its updates and the block before's hash (empty at block 1)."""
-    return hashlib.sha256(_varint(len(flags)) + flags + update_bytes(updates) + previous).digest()
+    return hashlib.sha256(varint(len(flags)) + flags + update_bytes(updates) + previous).digest()
 
 
 def update_bytes(updates: UpdateBatch) -> bytes:
@@ -28,27 +29,18 @@ def update_bytes(updates: UpdateBatch) -> bytes:
     for namespace, collection, key, update in updates.sorted():
         write = b"".join(
             (
-                _field(1, namespace.encode() if namespace != last[0] else b""),
-                _field(2, collection.encode() if (namespace, collection) != last else b""),
-                _field(3, key),
+                _unless_empty(1, namespace.encode() if namespace != last[0] else b""),
+                _unless_empty(2, collection.encode() if (namespace, collection) != last else b""),
+                _unless_empty(3, key),
                 b"\x20\x01" if update.value is None else b"",  # field 4, a varint: true
-                _field(5, update.value or b""),
-                _field(6, update.version.to_bytes()),
+                _unless_empty(5, update.value or b""),
+                _unless_empty(6, update.version.to_bytes()),
             )
         )
-        encoded += _field(1, write)
+        encoded += field(1, write)
         last = (namespace, collection)
     return bytes(encoded)
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content if content else b""
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+def _unless_empty(number: int, content: bytes) -> bytes:
+    return field(number, content) if content else b""

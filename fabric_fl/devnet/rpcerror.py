@@ -9,6 +9,8 @@ import grpc
 import grpc.aio
 from fabric_protos.gateway import gateway_pb2
 
+from fabric_fl.devnet.wire import field, varint
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -46,18 +48,5 @@ def _status(code: int, message: str, details: Sequence[gateway_pb2.ErrorDetail])
         details = 3) and google.protobuf.Any (type_url = 1, value = 2).
     """
     type_url = f"type.googleapis.com/{gateway_pb2.ErrorDetail.DESCRIPTOR.full_name}".encode()
-    packed = [_field(1, type_url) + _field(2, detail.SerializeToString()) for detail in details]
-    return b"\x08" + _varint(code) + _field(2, message.encode()) + b"".join(_field(3, each) for each in packed)
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    packed = [field(1, type_url) + field(2, detail.SerializeToString()) for detail in details]
+    return b"\x08" + varint(code) + field(2, message.encode()) + b"".join(field(3, each) for each in packed)

@@ -92,7 +92,7 @@ def test_frames_that_are_none_lead_nowhere(server: Server, place: str, data: byt
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@fuzz(30, factor=20)
+@fuzz(30, factor=10)
 @given(data=st.sampled_from(_REQUESTS).flatmap(mutations))
 def test_a_request_that_nobody_signed_gets_nothing_from_the_ca(server: Server, data: bytes) -> None:
     with http2.tls_connection(*server.endpoints["ca"]) as connection:

@@ -10,6 +10,7 @@ from devnet_requests import CHANNEL, MEBIBYTE, PATHS, Server, hostile_server, un
 from fabric_protos.peer.lifecycle import lifecycle_pb2
 from soaking import times
 
+from fabric_fl.devnet.wire import field, varint
 from fabric_fl.gateway import EndorseError, connect
 
 ROUNDS = times(2, 20)
@@ -54,15 +55,11 @@ def test_a_message_beyond_the_limit_is_refused_unread(server: Server) -> None:
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def nested(depth: int, tag: bytes = b"\x0a") -> bytes:
+def nested(depth: int) -> bytes:
     """Returns a message in a message in a message …"""
     data = b""
     for _ in range(depth):
-        length, rest = len(data), bytearray()
-        while length > 0x7F:
-            rest.append(length & 0x7F | 0x80)
-            length >>= 7
-        data = tag + bytes([*rest, length]) + data
+        data = field(1, data)
     return data
 
 
@@ -78,8 +75,8 @@ def test_what_is_nested_deeply_is_refused_wherever_it_stands(server: Server, pat
 @pytest.mark.parametrize("depth", [90, 2_000, 200_000])
 def test_a_policy_nested_deeply_defines_no_chaincode(server: Server, depth: int) -> None:
     """A member's own proposal, so that it reaches the one message of Fabric's that contains itself."""
-    rule = b"\x12" + _length(nested_policy(depth))
-    policy = b"\x0a" + _length(b"\x12" + _length(rule))  # ApplicationPolicy{signature_policy: {rule}}
+    rule = field(2, nested_policy(depth))
+    policy = field(1, field(2, rule))  # ApplicationPolicy{signature_policy: {rule}}
     arguments = lifecycle_pb2.CommitChaincodeDefinitionArgs(
         sequence=1, name="deep", version="1", validation_parameter=policy
     )
@@ -94,22 +91,9 @@ def nested_policy(depth: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     for _ in range(depth):
-        inner = b"\x08\x01\x12" + _varint(size)
+        inner = b"\x08\x01\x12" + varint(size)
         size += len(inner)
-        outer = b"\x12" + _varint(size)
+        outer = b"\x12" + varint(size)
         size += len(outer)
         pieces += [inner, outer]
     return b"".join(reversed(pieces))
-
-
-def _length(data: bytes) -> bytes:
-    return _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

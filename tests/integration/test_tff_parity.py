@@ -15,7 +15,7 @@ from fabric_fl.learning import TFFTrainer, build_keras_model, describe_keras_mod
 from fabric_fl.learning.data import Examples
 from fabric_fl.learning.tff_data import client_dataset
 from fabric_fl.learning.tff_interface import Interface
-from fabric_fl.learning.tff_model import make_optimizer, model_fn
+from fabric_fl.learning.tff_model import OPTIMIZERS, make_optimizer, model_fn
 from fabric_fl.learning.tff_runtime import libraries
 from fabric_fl.learning.tff_trainer import _client_seed
 
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:non-integer arguments to randrange:DeprecationWarning"),  # within Keras
 ]
 
-PATHS = ("in-process", "client-work")
+PATHS = ("in-process", "executor")
 F, BOUND = 24, 2**31 - 1
 
 
@@ -87,7 +87,7 @@ def assert_training_moved_the_weights(found, description):
 
 # Adam's first steps are the gradients' signs, so to speak: it shows every bit in which two builds of TensorFlow differ,
 # and TFF's executor is another build than the one that is imported. By client work both sides run in that executor.
-@pytest.mark.parametrize(("path", "optimizer"), [("in-process", "sgd"), ("client-work", "adam")])
+@pytest.mark.parametrize(("path", "optimizer"), [("in-process", "sgd"), ("executor", "adam")])
 def test_a_round_of_three_organisations_equals_tffs(tmp_path, path, optimizer):
     description = describe_keras_model(keras_model(), "binary_crossentropy")
     task = task_of(description, optimizer=optimizer, learning_rate="0.05")
@@ -114,6 +114,34 @@ def test_several_local_clients_count_as_if_each_took_part_itself(tmp_path):
     clients += [("Org2MSP", name, Examples.of(pair)) for name, pair in branches.items()]
     assert_within_a_quantisation_step_and_four_ulp(found, model_of_tff(task, description, clients))
     assert_training_moved_the_weights(found, description)
+
+
+def update_of_client_work(task, description, pair, seed):
+    """What TFF's client work gives for one client alone."""
+    libs = libraries()
+    learning = libs.tff.learning
+    interface = Interface.of(build_keras_model(task.architecture), task.loss)
+    work = learning.templates.build_model_delta_client_work(
+        model_fn(task.architecture, task.loss, interface.spec()),
+        optimizer=make_optimizer(task.optimizer, task.learning_rate),
+        client_weighting=learning.ClientWeighting.NUM_EXAMPLES,
+    )
+    weights = learning.models.ModelWeights(trainable=description.initial.tensors.arrays(), non_trainable=[])
+    examples = Examples.of(pair)
+    x, y = interface.prepare(examples)
+    batches = examples.batches(task.batch_size, _client_seed(seed, "client"), task.epochs)
+    dataset = client_dataset(libs.tf.constant(x), libs.tf.constant(y), batches)
+    return work.next(work.initialize(), [weights], [dataset]).result[0].update
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_update_is_that_of_tffs_client_work_bit_by_bit(optimizer):
+    description = describe_keras_model(keras_model(), "binary_crossentropy")
+    task = task_of(description, optimizer=optimizer)
+    ours = TFFTrainer(data()).train(task, description.initial, 7).delta
+    for mine, theirs in zip(ours.arrays(), update_of_client_work(task, description, data(), 7), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert np.abs(ours.flat()).max() > 0.01
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "yogi"])

@@ -74,14 +74,14 @@ def test_weights_of_another_architecture_are_refused_before_memory_is_taken(desc
     with pytest.raises(ModelError, match="FL-MODEL-SHAPE"):
         build_keras_model(huge, description.initial)
     with pytest.raises(ModelError, match="FL-MODEL-SHAPE"):
-        TFFTrainer(data()).check(task_of(description, architecture=huge), description.initial)
+        TFFTrainer(data(), path="in-process").check(task_of(description, architecture=huge), description.initial)
 
 
 def test_an_unknown_loss_or_optimizer_is_named(description):
     with pytest.raises(ModelError, match=r"FL-MODEL-OPTION.*'focal'.*binary_crossentropy"):
         describe_keras_model(keras_model(), "focal")
     with pytest.raises(ModelError, match=r"FL-MODEL-OPTION.*'lion'.*sgd"):
-        TFFTrainer(data()).check(task_of(description, optimizer="lion"), description.initial)
+        TFFTrainer(data(), path="in-process").check(task_of(description, optimizer="lion"), description.initial)
 
 
 def test_training_repeats_bit_by_bit_for_one_seed_and_differs_for_another(description):
@@ -110,7 +110,7 @@ sys.path.insert(0, sys.argv[1])
 from test_tff_trainer import *
 description = describe_keras_model(keras_model(), "binary_crossentropy")
 print(digest_of(TFFTrainer(data()).train(task_of(description), description.initial, 7)))
-TFFTrainer(data(), path="client-work").train(task_of(description), description.initial, 7)
+TFFTrainer(data(), path="executor").train(task_of(description), description.initial, 7)
 from pathlib import Path
 for task in Path("/proc/self/task").iterdir():
     for pid in (task / "children").read_text().split():
@@ -144,7 +144,10 @@ def pairs():
 
 def test_every_form_of_the_same_data_trains_to_the_same_bytes(description):
     task = task_of(description)
-    digests = {name: digest_of(TFFTrainer(d).train(task, description.initial, 7)) for name, d in pairs().items()}
+    digests = {
+        name: digest_of(TFFTrainer(d, path="in-process").train(task, description.initial, 7))
+        for name, d in pairs().items()
+    }
     assert set(digests.values()) == {digests["arrays"]}, digests
 
 
@@ -153,7 +156,7 @@ def test_evaluation_is_that_of_keras(description):
     model = build_keras_model(description.architecture, description.initial)
     model.compile(loss="binary_crossentropy", metrics=["accuracy"])
     loss, accuracy = model.evaluate(x, y.reshape(-1, 1), verbose=0)
-    found = TFFTrainer(data(), holdout=(x, y)).evaluate(task_of(description), description.initial)
+    found = TFFTrainer(data(), holdout=(x, y), path="in-process").evaluate(task_of(description), description.initial)
     assert found == {"loss": pytest.approx(loss, rel=1e-6), "accuracy": pytest.approx(accuracy, rel=1e-6)}
 
 
@@ -170,7 +173,7 @@ def test_evaluation_is_that_of_keras(description):
 def test_training_lowers_every_kind_of_loss(loss, outputs, activation):
     description = describe_keras_model(keras_model(outputs=outputs, activation=activation), loss)
     pair = data(200, classes=max(2, outputs))
-    trainer, task = TFFTrainer(pair, holdout=pair), task_of(description)
+    trainer, task = TFFTrainer(pair, holdout=pair, path="in-process"), task_of(description)
     delta = trainer.train(task, description.initial, 1).delta
     after = ModelBlob(Tensors({name: array - delta[name] for name, array in description.initial.tensors.items()}))
     before = trainer.evaluate(task, description.initial)
@@ -181,7 +184,7 @@ def test_training_lowers_every_kind_of_loss(loss, outputs, activation):
 def test_weights_that_are_not_trained_stay(description):
     layers = libraries().tf.keras.layers
     frozen = describe_keras_model(keras_model(layers.Dense(5, trainable=False)), "binary_crossentropy")
-    for path in ("in-process", "client-work"):
+    for path in ("in-process", "executor"):
         delta = TFFTrainer(data(), path=path).train(task_of(frozen), frozen.initial, 1).delta
         assert not delta.arrays()[0].any()
         assert delta.arrays()[2].any()
@@ -202,7 +205,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_data_that_does_not_fit_the_model_is_refused_before_training(description, name):
     given, code, says = BAD[name]
-    for trainer in (TFFTrainer(given), TFFTrainer(data(), holdout=given)):
+    for trainer in (TFFTrainer(given, path="in-process"), TFFTrainer(data(), holdout=given, path="in-process")):
         if name == "too many" and trainer._holdout is not None:
             continue  # nothing is claimed for a holdout, so it may be of any size
         with pytest.raises(DataError, match=says) as refusal:
@@ -219,13 +222,13 @@ def test_an_empty_or_odd_dataset_is_refused(description):
         (tf.data.Dataset.from_tensor_slices((x[..., None, None], y)).batch(3), "FL-DATA-SHAPE"),
     ):
         with pytest.raises(DataError) as refusal:
-            TFFTrainer(dataset).check(task_of(description), description.initial)
+            TFFTrainer(dataset, path="in-process").check(task_of(description), description.initial)
         assert refusal.value.code == code
     with pytest.raises(DataError, match="FL-DATA-EMPTY"):
         TFFTrainer({})
 
 
-@pytest.mark.parametrize("path", ["in-process", "client-work"])
+@pytest.mark.parametrize("path", ["in-process", "executor"])
 def test_training_that_diverges_is_an_error_and_not_an_update(path):
     description = describe_keras_model(keras_model(activation=None), "mean_squared_error")
     task = task_of(description, learning_rate="1000000", epochs=30)
@@ -236,18 +239,18 @@ def test_training_that_diverges_is_an_error_and_not_an_update(path):
 def test_a_numpy_model_is_for_another_trainer():
     mlp = describe_mlp([FEATURES, 1])
     with pytest.raises(ModelError, match=r"FL-MODEL-KIND.*'numpy-mlp'.*'keras'"):
-        TFFTrainer(data()).check(task_of(mlp), mlp.initial)
+        TFFTrainer(data(), path="in-process").check(task_of(mlp), mlp.initial)
 
 
 def test_evaluating_needs_a_holdout(description):
     with pytest.raises(DataError, match="FL-DATA-HOLDOUT"):
-        TFFTrainer(data()).evaluate(task_of(description), description.initial)
+        TFFTrainer(data(), path="in-process").evaluate(task_of(description), description.initial)
 
 
 def test_a_trainer_works_on_after_tff_traced_a_model_of_its_own(description):
     """TFF traces in a graph, which breaks every Keras model made before; compiled functions are not touched."""
     trainer, task = TFFTrainer(data(), holdout=data(10)), task_of(description)
     before = digest_of(trainer.train(task, description.initial, 7))
-    TFFTrainer(data(), path="client-work").train(task, description.initial, 7)
+    TFFTrainer(data(), path="executor").train(task, description.initial, 7)
     assert digest_of(trainer.train(task, description.initial, 7)) == before
     assert trainer.evaluate(task, description.initial)["loss"] > 0

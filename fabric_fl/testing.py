@@ -191,6 +191,7 @@ class Network:
 
     def __enter__(self) -> Self:
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             (self.directory / "devnet.json").write_text(self.config.to_json())
             for name in reversed(self._commands):  # devnet, for which one has to wait, last
                 self.start(name)

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,11 +18,13 @@ import devnet_committing
 import pytest
 from devnet_ledgers import CHAINCODE, CHANNEL, KEYS_VARIABLE
 from processor import waited
-from soaking import times
+from soaking import side_by_side, times
 
 from fabric_fl.devnet.kvledger import KVLedger
 
-CRASHES = times(5, 200)
+CRASHES = times(4, 200)
+SERIES = 2
+"""At once, each on a ledger of its own."""
 SEED = 20_240_601
 TESTS = Path(__file__).parent.parent
 
@@ -82,21 +85,17 @@ def _check_that_nothing_is_there_by_half(ledger: KVLedger) -> None:
     assert writes == sum(counters.values())
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(1800)
-def test_what_a_client_was_told_survives_sigkill(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    record_property("count", CRASHES)
-    record_property("seed", SEED)
-    moments = random.Random(SEED)
+def _survive(directory: Path, crashes: int, moments: random.Random, stop: threading.Event) -> None:
+    """Lets a process commit and kills it, again and again on one ledger."""
     reported: list[str] = []
-    for _ in range(CRASHES):
-        said = _commit_and_kill(tmp_path, moments.uniform(0, 0.3))
+    for _ in range(crashes):
+        if stop.is_set():
+            return
+        said = _commit_and_kill(directory, moments.uniform(0, 0.3))
         reported += said.tx_ids
         assert said.started_in < 2
         begin, held_up = time.perf_counter(), waited()
-        ledger = KVLedger.open(tmp_path / "ledger", CHANNEL)  # verifies the chain: it was not closed
+        ledger = KVLedger.open(directory / "ledger", CHANNEL)  # verifies the chain: it was not closed
         assert time.perf_counter() - begin - (waited() - held_up) < 2
         assert ledger.height >= said.height
         for tx_id in said.tx_ids:
@@ -106,7 +105,7 @@ def test_what_a_client_was_told_survives_sigkill(
         _check_that_nothing_is_there_by_half(ledger)
         ledger.close()
 
-    ledger = KVLedger.open(tmp_path / "ledger", CHANNEL)
+    ledger = KVLedger.open(directory / "ledger", CHANNEL)
     assert reported
     assert all(ledger.tx_exists(tx_id) for tx_id in reported)
     ledger.verify_chain()
@@ -114,3 +113,16 @@ def test_what_a_client_was_told_survives_sigkill(
     ledger.rebuild_state()  # recomputes every commit hash
     assert ledger.state_hash() == state
     ledger.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_what_a_client_was_told_survives_sigkill(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("count", CRASHES)
+    record_property("seed", SEED)
+    side_by_side(
+        SERIES,
+        lambda number, stop: _survive(tmp_path / str(number), CRASHES // SERIES, random.Random(SEED + number), stop),
+    )

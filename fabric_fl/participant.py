@@ -34,7 +34,7 @@ from fabric_fl.settler import SettlerRole
 from fabric_fl.task_status import TaskStatus
 from fabric_fl.trainer import TrainerRole
 from fabric_fl.validator import ValidatorRole
-from fl_chaincode.records import RUNNING, Task
+from fl_chaincode.records import RUNNING, SUSPENDED, WITHDRAWN, Task
 
 __all__ = ["CommittedModel", "NotNamedError", "Participant"]
 
@@ -162,6 +162,7 @@ class Participant:
         """
         part = self._participation(task)
         self._require_part(part.task)
+        suspension = _Suspension(self.ledger, self.msp_id)
         settler = SettlerRole(part)
         validator = ValidatorRole(part, self._worker, settler.openings)
         trainer = TrainerRole(part)
@@ -178,7 +179,8 @@ class Participant:
                     if _ended(status, settler):
                         break
                 except LedgerRefused as refusal:  # the ledger moved on in between: read again, decide anew
-                    refusals.count(refusal)
+                    if not suspension.explains(refusal):
+                        refusals.count(refusal)
                     acted = []
                 except GatewayError as error:
                     if not is_passing(error):
@@ -224,8 +226,11 @@ class Participant:
 
     def _require_part(self, task: Task) -> None:
         """Refuses at once whom nobody waits for: it would wait until the task has ended."""
-        self.ledger.participant(self.msp_id)
-        if self.msp_id not in (*task.trainers, *task.validators):
+        if self.ledger.participant(self.msp_id).status == WITHDRAWN:
+            raise LedgerRefused("FL-PARTICIPANT-INACTIVE", f"{self.msp_id} has withdrawn")
+        if self.msp_id in (*task.trainers, *task.validators):
+            return
+        if self.msp_id not in self.ledger.electorate(task.id).validators:
             raise NotNamedError(f"the task {task.id} names {self.msp_id} neither as trainer nor as validator")
 
     def _participation(self, task: str) -> Participation:
@@ -243,6 +248,25 @@ class Participant:
 
 def _ended(status: TaskStatus, settler: SettlerRole) -> bool:
     return status.head.status != RUNNING and not settler.pending(status)
+
+
+class _Suspension:
+    """Tells the refusals that are due to this organisation's own suspension, which may end, from all others."""
+
+    def __init__(self, ledger: FLLedger, msp_id: str) -> None:
+        self._ledger = ledger
+        self._msp_id = msp_id
+        self._told = False
+
+    def explains(self, refusal: LedgerRefused) -> bool:
+        """Returns whether waiting for the end of a suspension is all that can be done."""
+        if refusal.code != "FL-PARTICIPANT-INACTIVE":
+            return False
+        participant = self._ledger.participant(self._msp_id)
+        if participant.status == SUSPENDED and not self._told:
+            logger.warning("%s is suspended by the %s: waiting", self._msp_id, participant.suspended_by)
+            self._told = True
+        return participant.status == SUSPENDED
 
 
 class _Refusals:

@@ -68,22 +68,25 @@ class ValidatorRole:
         self._patience = Patience(participation.task.patience_s)
         self._round = 0
         self._computed: dict[tuple[int, int], Computation] = {}
+        self._invalid: Mapping[str, str] = {}  # the codes of a round in which no update is valid
         self._published = 0
         self._quorum_since: dict[tuple[int, int], float] = {}
 
     def act(self, status: TaskStatus) -> bool:
         """Takes the next step that the round waits for from this organisation; returns whether there was one."""
-        if self._part.msp_id not in status.task.validators:
-            return False
-        self._publish(status)
-        round_ = status.round
+        me, round_ = self._part.msp_id, status.round
+        unsettled = (one.round for one in status.unsettled)  # whose validators may have been voted out since
+        if me in status.task.validators or any(me in one.validators for one in (round_, *unsettled)):
+            self._publish(status)
         if round_.number != self._round:
             self._round = round_.number
             self._patience.forget()
             self._quorum_since.clear()
             self._computed = {key: value for key, value in self._computed.items() if key[0] >= round_.number - 1}
-        if round_.final:
+        if round_.final or me not in round_.validators:
             return False
+        if status.ending and not status.submitted:  # nobody's work is lost, so no votes are needed
+            return self._end(round_)
         if round_.status == OPEN:
             return self._while_open(status)
         return self._while_sealed(status)
@@ -132,18 +135,29 @@ class ValidatorRole:
         if mine is not None and mine.attempt != round_.attempt:
             mine = None
         computation = self._computed.get((round_.number, round_.attempt)) or self._recompute(status)
-        if computation is None or len(computation.result.included) < round_.min_updates:
-            waited = computation is not None or self._patience.over(round_.number, round_.attempt, "hopeless")
-            return self._abort(status) if waited else False
+        if computation is None or self._too_few(round_, computation.result):
+            refused = self._invalid if computation is None else computation.result.refused
+            # whoever was moved for it before and is selected still cannot be replaced: a re-run may end as this one
+            fresh = bool(refused) and not any(participant in round_.moved for participant in refused)
+            waited = fresh or self._patience.over(round_.number, round_.attempt, "hopeless")
+            return self._abort(status, refused) if waited else False
         if mine is None or (round_.status == DISPUTED and mine.result != computation.result.result):
             self._attest(round_, computation, status.attestations.get(self._part.msp_id), status)
             return True
         return self._decide(status, computation)
 
+    def _too_few(self, round_: Round, result: AggregationResult) -> bool:
+        """Returns whether the contract takes no attestation of this result."""
+        weighed = self._part.task.aggregation.weighed(result.included, result.refused)
+        return not result.included or weighed < round_.min_updates
+
     def _recompute(self, status: TaskStatus) -> Computation | None:
         """Sums what can be fetched; None while updates that may still come are missing, or too few can be had."""
         round_ = status.round
+        self._invalid = {}
         candidates = round_.included or round_.set or ()
+        if not candidates:  # nobody was there to be selected
+            return None
         updates = self._gather(round_, candidates, status.reveals)
         if len(updates) < len(candidates):
             # Once the ledger has fixed what is included, a sum of anything else cannot be attested.
@@ -156,6 +170,7 @@ class ValidatorRole:
             return self._compute(round_, updates)
         except AggregationError as error:
             if error.code == "FL-AGGREGATE-EMPTY":
+                self._invalid = error.refused
                 return None
             raise
 
@@ -174,7 +189,8 @@ class ValidatorRole:
             path = None
             if reveal.size == update_size(header, layout):
                 try:
-                    path = part.reader.fetch(reveal.digest, reveal.size, part.models.sources([participant]))
+                    sources = part.models.sources([participant, *round_.validators])
+                    path = part.reader.fetch(reveal.digest, reveal.size, sources)
                 except BlobUnavailableError:
                     continue
             updates.append(UpdateInput(participant, path, reveal.digest, reveal.size, reveal.num_examples))
@@ -286,21 +302,22 @@ class ValidatorRole:
         since = self._quorum_since.setdefault((round_.number, round_.attempt), time.monotonic())
         return time.monotonic() - since >= rank * _TURN_S
 
-    def _vote(self, status: TaskStatus, kind: str) -> bool:
+    def _vote(self, status: TaskStatus, kind: str, refused: Mapping[str, str] | None = None) -> bool:
         round_ = status.round
         if self._part.msp_id in _voters(status, kind):
             return False
-        self._part.ledger.vote(status.task.id, round_.number, kind, round_.attempt)
+        self._part.ledger.vote(status.task.id, round_.number, kind, round_.attempt, refused)
         self._part.done(f"voted to {kind}", round_.number)
         return True
 
-    def _abort(self, status: TaskStatus) -> bool:
-        round_ = status.round
-        if self._vote(status, ABORT):
+    def _abort(self, status: TaskStatus, refused: Mapping[str, str] | None = None) -> bool:
+        """Votes to abort, naming whose content is invalid, or aborts what enough have voted so for."""
+        if self._vote(status, ABORT, refused):
             return True
-        if len(_voters(status, ABORT)) < round_.q:
-            return False
-        self._part.ledger.abort(status.task.id, round_.number)
+        return len(_voters(status, ABORT)) >= status.round.q and self._end(status.round)
+
+    def _end(self, round_: Round) -> bool:
+        self._part.ledger.abort(round_.task, round_.number)
         self._part.done("aborted", round_.number)
         return True
 

@@ -158,8 +158,9 @@ def _create(folder: Path) -> None:
     """Creates a folder, readable by its owner alone, that survives a power cut as the files in it do."""
     if folder.is_dir():
         return
+    _create(folder.parent)
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         sync_directory(folder.parent)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fabric_fl.fabric.mspdir import write_private
+from fabric_fl.fabric.mspdir import make_private, write_private
 
 _CORE_YAML = """# What the peer command reads before it looks at CORE_PEER_* and its flags.
 peer:
@@ -86,8 +86,7 @@ def write_client_files(
     folder: Path, own: Member, members: Sequence[Member], orderers: Sequence[Server], channel: str
 ) -> None:
     """Writes an organisation's folder, all but its identities."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / "tls").mkdir(exist_ok=True)
+    make_private(folder / "tls")
     (folder / "tls" / "ca.pem").write_bytes(own.peers[0].tls_ca)
     (folder / "tls" / "orderer.pem").write_bytes(orderers[0].tls_ca)
     # it may hold the registrar's secret; who reads it meanwhile finds the old one

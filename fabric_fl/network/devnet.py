@@ -44,7 +44,9 @@ class DevnetEngine:
         """Writes devnet.json and returns devnet and the chaincode processes."""
         config, chaincode = home.root / _CONFIG, _chaincode(plan, home)
         text = json.dumps(render(plan, home, chaincode), indent=2, sort_keys=True) + "\n"
-        write_private(config, text.encode())
+        temporary = config.with_suffix(".tmp")
+        write_private(temporary, text.encode())
+        temporary.replace(config)
         # the chaincode processes listen where they are told; all else is devnet's
         listens = {k: v for k, v in plan.consortium.addresses().items() if not k.endswith(".chaincode")}
         devnet = Program(

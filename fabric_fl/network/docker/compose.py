@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fabric_fl.fabric.mspdir import write_private
+from fabric_fl.fabric.mspdir import make_private, write_private
 from fabric_fl.network.docker.client import Docker
 from fabric_fl.network.docker.composefile import project, render
 from fabric_fl.network.errors import DockerError, NoNetworkError
@@ -94,7 +94,7 @@ class Compose:
         for one in programs:
             for path in one.container.writes if one.container is not None else ():
                 # made by Docker it would be root's
-                (self._home.root / path).mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_private(self._home.root / path)
         temporary = self.file(self._home).with_suffix(".tmp")
         write_private(temporary, render(self._home, list(programs)).encode())
         temporary.replace(self.file(self._home))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from fabric_fl.fabric.mspdir import make_private
 from fabric_fl.network.consortium import Consortium
 from fabric_fl.network.fabric import configtx
 from fabric_fl.network.fabric.layout import Layout
@@ -25,7 +26,7 @@ def write_genesis(tools: Tools, consortium: Consortium, topology: Topology, layo
 
 def make_genesis(tools: Tools, consortium: Consortium, topology: Topology, layout: Layout, path: Path) -> None:
     """Has configtxgen write a genesis block."""
-    layout.configtx.mkdir(exist_ok=True)
+    make_private(layout.configtx)
     text = configtx.render(
         consortium, topology, layout, consortium.fabric.minor if consortium.fabric else tools.version()[:2]
     )

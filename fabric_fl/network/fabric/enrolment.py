@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from fabric_fl.fabric import profile
 from fabric_fl.fabric.ca import CAClient, CAError
 from fabric_fl.fabric.identity import SigningIdentity
-from fabric_fl.fabric.mspdir import write_msp_dir, write_private
+from fabric_fl.fabric.mspdir import make_private, write_msp_dir, write_private
 from fabric_fl.network.fabric.caconfig import REGISTRAR
 from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.fabric.topology import ORDERER_ORGANISATION, Authority, Topology, names_of
@@ -160,6 +160,6 @@ def whole(path: Path, write: Callable[[Path], object]) -> None:
         return
     temporary = path.with_name(f"{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(temporary.parent)
     write(temporary)
     temporary.rename(path)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from fabric_fl.fabric.mspdir import write_private
+from fabric_fl.fabric.mspdir import make_private, write_private
 from fabric_fl.network.consortium import Consortium
 from fabric_fl.network.fabric import caconfig, ordererconfig, peerconfig
 from fabric_fl.network.fabric.caconfig import REGISTRAR
@@ -27,20 +27,20 @@ _LOGGING = {
 def write_configurations(topology: Topology, layout: Layout) -> None:
     """Writes every node's configuration and the external builder."""
     shutil.copytree(_BUILDER, layout.builder, dirs_exist_ok=True)
-    for script in (layout.builder / "bin").iterdir():
-        script.chmod(0o755)  # not every installer of Python packages keeps that
+    for path in [layout.builder, *layout.builder.rglob("*")]:
+        path.chmod(0o700)  # not every installer of Python packages leaves scripts executable
     for authority in topology.authorities:
         secret = secret_of(layout.secret(authority.name, REGISTRAR))
         configuration = caconfig.render(authority, secret)
         write_private(layout.node(authority.name) / "fabric-ca-server-config.yaml", configuration.encode())
     for peer in topology.peers:
         directory = layout.node(peer.name)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(directory)
         text = peerconfig.render(peer, topology, str(directory), str(layout.builder))
         (directory / "core.yaml").write_text(text)
     for orderer in topology.orderers:
         directory = layout.node(orderer.name)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(directory)
         (directory / "orderer.yaml").write_text(ordererconfig.render(orderer, str(directory)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from fabric_fl.fabric.mspdir import make_private
 from fabric_fl.network.consortium import ORDERER_MSP_ID, Address, Consortium
 from fabric_fl.network.fabric.layout import Layout
 from fabric_fl.network.ports import free_ports
@@ -141,7 +142,7 @@ def settle_ports(layout: Layout, consortium: Consortium) -> dict[str, int]:
         taken = {address.port for address in consortium.addresses().values()}
         fresh = [port for port in free_ports(len(missing) + len(taken)) if port not in taken]
         known |= dict(zip(missing, fresh, strict=False))
-        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(layout.root)
         temporary = layout.ports.with_suffix(".tmp")
         temporary.write_text(json.dumps(known, indent=2) + "\n")
         temporary.replace(layout.ports)

@@ -320,3 +320,13 @@ def test_what_fails_halfway_leaves_nothing_behind(ca):
     with pytest.raises(ZeroDivisionError):
         fail()
     assert ca.registry.identity("admin") == before
+
+
+def test_a_key_on_p_384_is_enrolled_and_signs_as_a_member_of_the_organisation(client):
+    key = ec.generate_private_key(ec.SECP384R1())
+    answer = client.enroll("admin", "adminpw", certificate_request=csr("admin", key))
+    assert answer.status == 201
+    member = SigningIdentity(Identity("Org1MSP", base64.b64decode(answer.result["Cert"])), key)
+    ORG.msp().validate(member.identity)
+    assert member.identity.verify(b"message", member.sign(b"message"))
+    assert client.call(member, "GET", "identities/admin").status == 200

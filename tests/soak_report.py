@@ -47,6 +47,11 @@ class SoakReport:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._scaling = {item.nodeid for item in session.items if item.get_closest_marker("soak")}
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            reason = report.longreprtext[-_LONGEST_REASON:]
+            self._tests[report.nodeid] = {"test": report.nodeid, "outcome": "failed", "seconds": 0.0, "reason": reason}
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = self._tests.setdefault(report.nodeid, {"test": report.nodeid, "outcome": "interrupted", "seconds": 0.0})
         test["seconds"] = round(test["seconds"] + report.duration, 2)
@@ -106,6 +111,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.continue_on_collection_errors = True  # one broken file is no reason to leave out all the others
     config.pluginmanager.register(SoakReport(config))
 
 

@@ -91,6 +91,14 @@ def test_a_failure_is_reported_with_its_reason_beside_what_passed(tmp_path):
     assert "not so" in failing["reason"]
 
 
+def test_a_file_that_cannot_be_read_is_a_failure_among_the_others(tmp_path):
+    (tmp_path / "test_broken.py").write_text("import nothing_of_that_name")
+    status, _, report = soak(tmp_path, SOME_TESTS)
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert (report["complete"], report["passed"], report["failed"]) == (True, 2, 1)
+    assert "nothing_of_that_name" in str(report["tests"])
+
+
 def test_an_interrupted_run_leaves_a_report_that_says_so(tmp_path):
     status, _, report = soak(tmp_path, SOME_TESTS, AN_INTERRUPT)
     assert status == pytest.ExitCode.INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from fabric_fl import CommittedModel, Participant
-from fabric_fl.aggregation import AggregationWorker, write
+from fabric_fl.aggregation import AggregationResult, AggregationWorker, RoundInputs, read_model, write
+from fabric_fl.aggregation.codec import ModelBlob
+from fabric_fl.aggregation.tensors import Tensors
 from fabric_fl.blobs import BlobStore
 from fabric_fl.learning import NumpyTrainer, describe_mlp
 from fabric_fl.ledger import FLLedger
 from fabric_fl.memory_ledger import MemoryLedger
+from fl_chaincode import hashes
 
 ORGANISATIONS = ("Org1MSP", "Org2MSP", "Org3MSP")
 TASK = "task-1"
@@ -137,6 +141,7 @@ class Consortium:
         Raises:
             AssertionError: one failed, or did not end in time.
         """
+        self._stop.clear()
         chosen = participants if participants is not None else [self.participant(one) for one in ORGANISATIONS]
         threads = [threading.Thread(target=self._take_part, args=(one,), daemon=True) for one in chosen]
         for thread in threads:
@@ -162,3 +167,32 @@ class Consortium:
             self.failures[participant.msp_id] = failure
             if not self.tolerated:
                 self._stop.set()
+
+
+class FlippedBit:
+    """A worker that computes right and then flips the lowest bit of one weight."""
+
+    def __init__(self, worker: AggregationWorker) -> None:
+        self._worker = worker
+
+    def aggregate(self, inputs: RoundInputs, directory: Path) -> AggregationResult:
+        result = self._worker.aggregate(inputs, directory)
+        blob = read_model(result.model.path, result.model.digest, result.model.size)
+        arrays = {name: array.copy() for name, array in blob.tensors.items()}
+        first = arrays[blob.tensors.names[0]].reshape(-1).view(np.uint32)
+        first[0] ^= 1
+        model = write(ModelBlob(Tensors(arrays)), directory / "model.safetensors")
+        wrong = hashes.result_digest(
+            inputs.task,
+            inputs.round,
+            inputs.attempt,
+            inputs.base,
+            result.included,
+            result.refused,
+            model.digest,
+            result.state.digest,
+        )
+        return dataclasses.replace(result, model=model, result=wrong, aggregate="f" * 64)
+
+    def leave_one_out_models(self, *args: Any) -> Any:
+        return self._worker.leave_one_out_models(*args)

@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from organisations import BUDGET, ORGANISATIONS, TASK, Consortium
+from organisations import BUDGET, ORGANISATIONS, TASK, Consortium, FlippedBit
 
-from fabric_fl.aggregation import AggregationResult, AggregationWorker, RoundInputs, read_model, write
-from fabric_fl.aggregation.codec import ModelBlob
-from fabric_fl.aggregation.tensors import Tensors
+from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import replay
 from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.ledger import FLLedger, LedgerRefused
-from fl_chaincode import hashes
 
 
 @pytest.fixture
@@ -84,35 +80,6 @@ def test_a_replay_names_a_model_that_does_not_follow_from_its_updates(consortium
     assert first.identical
     assert third.identical
     assert {finding.what for finding in second.findings} >= {"aggregate", "proof"}
-
-
-class FlippedBit:
-    """A worker that computes right and then flips the lowest bit of one weight."""
-
-    def __init__(self, worker: AggregationWorker) -> None:
-        self._worker = worker
-
-    def aggregate(self, inputs: RoundInputs, directory: Path) -> AggregationResult:
-        result = self._worker.aggregate(inputs, directory)
-        blob = read_model(result.model.path, result.model.digest, result.model.size)
-        arrays = {name: array.copy() for name, array in blob.tensors.items()}
-        first = arrays[blob.tensors.names[0]].reshape(-1).view(np.uint32)
-        first[0] ^= 1
-        model = write(ModelBlob(Tensors(arrays)), directory / "model.safetensors")
-        wrong = hashes.result_digest(
-            inputs.task,
-            inputs.round,
-            inputs.attempt,
-            inputs.base,
-            result.included,
-            result.refused,
-            model.digest,
-            result.state.digest,
-        )
-        return dataclasses.replace(result, model=model, result=wrong, aggregate="f" * 64)
-
-    def leave_one_out_models(self, *args: Any) -> Any:
-        return self._worker.leave_one_out_models(*args)
 
 
 def test_with_one_validator_that_computes_wrongly_the_others_commit_and_its_dissent_stays(

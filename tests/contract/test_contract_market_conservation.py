@@ -55,13 +55,13 @@ class Trade(RuleBasedStateMachine):
         """Endorse the next call now, and order it together with the one after it."""
         if self.held_back is None:
             who, request = data.draw(WHO), data.draw(IDS)
-            function, arguments = data.draw(st.sampled_from(self.endings(who, data.draw(WHO), request)))
+            function, arguments = data.draw(st.sampled_from(self.endings(data.draw(WHO), request)))
             try:
                 self.held_back = self.market.ledger.endorse(caller(who), function, *arguments)
             except FLError:
                 return
 
-    def endings(self, _who: str, other: str, request: str) -> list[tuple[str, list[str]]]:
+    def endings(self, other: str, request: str) -> list[tuple[str, list[str]]]:
         return [
             ("orders:Confirm", [request]),
             ("orders:Refund", [other, request]),
@@ -107,8 +107,14 @@ class Trade(RuleBasedStateMachine):
 
     @rule(who=WHO, other=WHO, request=IDS, data=st.data())
     def end(self, who: str, other: str, request: str, data: st.DataObject) -> None:
-        function, arguments = data.draw(st.sampled_from(self.endings(who, other, request)))
-        self.call(who, function, *arguments)
+        for function, arguments in data.draw(st.permutations(self.endings(other, request)))[:5]:
+            self.call(who, function, *arguments)
+
+    @rule(who=WHO, seller=WHO, request=IDS)
+    def take_and_try_to_get_out(self, who: str, seller: str, request: str) -> None:
+        self.call(who, "offers:Take", seller, request, "invoice 8")
+        for function, *arguments in (("offers:Withdraw", request), ("offers:Cancel", seller, request)):
+            self.call(seller, function, *arguments)
 
     @rule(owner=WHO, request=IDS, voters=st.sampled_from([THREE[:2], THREE[1:], THREE[:1]]), data=st.data())
     def vote_and_decide(self, owner: str, request: str, voters: tuple[str, ...], data: st.DataObject) -> None:
@@ -152,6 +158,21 @@ class Trade(RuleBasedStateMachine):
                 if one["status"] in going:
                     expected[f"token/lock/{kind}/{one[owner]}/{one['request_id']}"] = one["amount"]
         assert {key: one["amount"] for key, one in self.records("token/lock").items()} == expected
+
+    @invariant()
+    def every_end_has_who_may_bring_it_about(self) -> None:
+        for one in self.records("market/offer").values():
+            both = sorted((one["seller"], one["buyer"] or ""))
+            assert (one["ended_by"] == "agreement") == (one["cancelled_by"] == both)
+            assert set(one["cancelled_by"]) <= set(both)
+            assert (one["buyer"] is None) == (one["status"] in ("open", "withdrawn"))
+            assert one["ended_by"] != "confirmation" or one["reference"] == "invoice 7"
+        for kind, owner in (("order", "buyer"), ("offer", "seller")):
+            for one in self.records(f"market/{kind}").values():
+                if one["ended_by"] == "vote":
+                    outcome = {"settled": "settle", "refunded": "refund", "cancelled": "cancel"}[one["status"]]
+                    votes = self.records(f"market/vote/{kind}/{one[owner]}/{one['request_id']}/{outcome}")
+                    assert len(votes) >= 2
 
     @invariant()
     def deals_only_move_forward_and_allowances_are_never_negative(self) -> None:

@@ -1,16 +1,16 @@
 """The sum of a round and the model that follows from it.
 
-One pass over the updates, block by block: hash, check the bound, add, digest the sum, take the server step, write.
-Memory is a few blocks, whatever the size of the model and the number of updates. An update found invalid half-way
-spoils the blocks before it, so the pass is then repeated without it; by then every update has been checked, so once is
-enough.
+One pass over the updates, block by block and on all cores: hash, check the bound, add, digest the sum, take the server
+step, write and hash the outputs. Memory is a few blocks, whatever the size of the model and the number of updates. A
+rule that leaves out whole updates takes a pass before it. An update found invalid half-way spoils the blocks before it,
+so a pass is then repeated without it; by then every update has been checked, so once is enough.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,12 @@ from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.floats import require_subnormals
 from fabric_fl.aggregation.output import OutputStream
+from fabric_fl.aggregation.passes import Pass
+from fabric_fl.aggregation.pipeline import Stage
+from fabric_fl.aggregation.products import Products
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
-from fabric_fl.aggregation.server import ServerStep, server_step
-from fabric_fl.aggregation.streams import BLOCK, StartStream, UpdateStream
+from fabric_fl.aggregation.rules import Rule, Selection, robust_rule
+from fabric_fl.aggregation.server import State
 from fl_chaincode import hashes
 
 
@@ -40,22 +43,24 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
 
     Raises:
         AggregationError: FL-AGGREGATE-UNAVAILABLE where files are missing or differ from their digests,
-            FL-AGGREGATE-EMPTY where no update is valid, FL-AGGREGATE-NOT-FINITE, FL-AGGREGATE-CAPACITY,
-            FL-AGGREGATE-STEP, FL-AGGREGATE-FLUSH-TO-ZERO.
+            FL-AGGREGATE-EMPTY where no update is valid, or fewer than the rule needs, or the rule leaves out all,
+            FL-AGGREGATE-NOT-FINITE, FL-AGGREGATE-CAPACITY, FL-AGGREGATE-STEP, FL-AGGREGATE-RULE,
+            FL-AGGREGATE-FLUSH-TO-ZERO.
     """
     require_subnormals()
-    step = server_step(inputs.server)
+    rule = robust_rule(inputs.rule)
     updates = sorted(inputs.updates, key=lambda update: update.participant)
     refused: dict[str, str] = {}
+    if rule.selection is not None:
+        refused = _select(inputs, rule, rule.selection, updates)
+        updates = _without(updates, refused)
     while True:
-        if not updates:
-            message = "no update of this round is valid: " + ", ".join(f"{who} {why}" for who, why in refused.items())
-            raise AggregationError(message, code="FL-AGGREGATE-EMPTY", refused=refused)
-        outcome = _pass(inputs, step, updates, directory)
+        _require(updates, 1 if rule.selection is not None else rule.least, refused)
+        outcome = _sum(inputs, rule, updates, directory)
         if isinstance(outcome, _Sum):
             break
         refused |= outcome
-        updates = [update for update in updates if update.participant not in outcome]
+        updates = _without(updates, outcome)
     included = tuple(update.participant for update in updates)
     refused = dict(sorted(refused.items()))
     result = hashes.result_digest(
@@ -79,34 +84,66 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
     )
 
 
-def _pass(
-    inputs: RoundInputs, step: ServerStep, updates: Sequence[UpdateInput], directory: Path
-) -> _Sum | dict[str, str]:
+def _select(inputs: RoundInputs, rule: Rule, selection: Selection, updates: Sequence[UpdateInput]) -> dict[str, str]:
+    """Say which updates are invalid, and which of the others the rule leaves out."""
+    refused: dict[str, str] = {}
+    while True:
+        _require(updates, rule.least, refused)
+        with Pass(inputs, updates) as reading:
+            readers, products = reading.readers(), selection.products(len(updates))
+
+            def measure(number: int, reading: Pass = reading, products: Products = products) -> None:
+                if reading.usable:
+                    products.add(reading.q(number))
+
+            invalid = reading.run(readers, [Stage(measure, readers)])
+        if not invalid:
+            left_out = selection.left_out(products, inputs.f)
+            return refused | {updates[index].participant: code for index, code in left_out.items()}
+        refused |= invalid
+        updates = _without(updates, invalid)
+
+
+def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], directory: Path) -> _Sum | dict[str, str]:
     """Sum these updates; or, where some turn out invalid, say which and why."""
-    num_examples = sum(update.num_examples for update in updates)
-    ring.check_capacity(num_examples, inputs.bound)
-    with ExitStack() as stack:
-        start = _start(stack, inputs, step)
-        layout = start.layout
-        streams = [stack.enter_context(closing(UpdateStream(update, inputs, layout))) for update in updates]
+    with Pass(inputs, updates) as reading, ExitStack() as stack:
+        step, layout = reading.step, reading.layout
         model = OutputStream(directory / "model.safetensors", model_header(layout))
         stack.callback(model.discard)
         state = OutputStream(directory / "state.safetensors", state_header(layout, step.slots))
         stack.callback(state.discard)
         # hashes.aggregate_digest(S), without holding S
         digest = hashlib.sha256(_framed("fl/aggregate/v1") + (8 * layout.size).to_bytes(8, "big"))
-        for offset, count in blocks(layout.size):
-            total = _sum_block(streams, count)
-            if all(stream.usable for stream in streams):
-                digest.update(total.astype("<i8", copy=False).data)
-                after = step.apply(start.state(step, offset, count), ring.dequantise(total, num_examples, inputs.f))
-                model.write(offset, after["w"])
+        divisor = rule.divisor(reading.num_examples)
+        after: list[State] = [{}] * reading.window
+
+        def add(number: int) -> None:
+            if reading.usable:
+                reading.add_up(rule, number)
+
+        def take_digest(number: int) -> None:
+            if reading.usable:
+                digest.update(reading.total(number).astype("<i8", copy=False).data)
+
+        def take_step(number: int) -> None:
+            if reading.usable:
+                mean = ring.dequantise(reading.total(number), divisor, inputs.f)
+                after[number % reading.window] = step.apply(reading.start.state(step, *reading.blocks[number]), mean)
+
+        def write_model(number: int) -> None:
+            if reading.usable:
+                model.write(reading.blocks[number][0], after[number % reading.window]["w"])
+
+        def write_state(number: int) -> None:
+            if reading.usable:
                 for index, slot in enumerate(sorted(step.slots)):
-                    state.write(index * layout.size + offset, after[slot])
-        for stream in streams:
-            stream.close()
-        _require_present(streams)
-        refused = {stream.participant: stream.refused for stream in streams if stream.refused is not None}
+                    state.write(index * layout.size + reading.blocks[number][0], after[number % reading.window][slot])
+
+        readers = reading.readers()
+        adding = Stage(add, readers)
+        stepping = Stage(take_step, [adding])
+        writing = [Stage(write_model, [stepping]), Stage(write_state, [stepping])]
+        refused = reading.run(readers, [adding, Stage(take_digest, [adding]), stepping, *writing])
         return refused or _Sum(digest.hexdigest(), model.finish(), state.finish())
 
 
@@ -120,78 +157,62 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
         AggregationError: As `aggregate`; also where an update, which was valid then, is not any more.
     """
     require_subnormals()
-    step = server_step(inputs.server)
+    rule = robust_rule(inputs.rule)
     updates = sorted((u for u in inputs.updates if u.participant in included), key=lambda update: update.participant)
     if len(updates) < 2:
         return {}
-    num_examples = sum(update.num_examples for update in updates)
-    ring.check_capacity(num_examples, inputs.bound)
-    with ExitStack() as stack:
-        start = _start(stack, inputs, step)
-        layout = start.layout
-        streams = [stack.enter_context(closing(UpdateStream(update, inputs, layout))) for update in updates]
+    with Pass(inputs, updates) as reading, ExitStack() as stack:
+        step = reading.step
         outputs = [
-            OutputStream(directory / f"without-{index}.safetensors", model_header(layout))
+            OutputStream(directory / f"without-{index}.safetensors", model_header(reading.layout))
             for index in range(len(updates))
         ]
         for output in outputs:
             stack.callback(output.discard)
-        for offset, count in blocks(layout.size):
-            parts = [np.zeros(count, np.int64) for _ in streams]
-            scratch = np.empty(count, np.int64)
-            q = np.empty(count, np.int32)
-            for stream, part in zip(streams, parts, strict=True):
-                stream.read(q)
-                ring.add(part, q, stream.num_examples, scratch)
-            total = np.zeros(count, np.int64)
-            for part in parts:
-                np.add(total, part, out=total)
-            before = start.state(step, offset, count)
-            for stream, part, output in zip(streams, parts, outputs, strict=True):
-                mean = ring.dequantise(total - part, num_examples - stream.num_examples, inputs.f)
-                output.write(offset, step.apply(before, mean)["w"])
-        for stream in streams:
-            stream.close()
-        _require_present(streams)
-        if not all(stream.usable for stream in streams):
+        before: list[State] = [{}] * reading.window
+
+        def prepare(number: int) -> None:
+            before[number % reading.window] = reading.start.state(step, *reading.blocks[number])
+            if rule.trim is None:
+                reading.add_up(rule, number)
+
+        readers = reading.readers()
+        prepared = Stage(prepare, readers)
+
+        def writing(index: int) -> Stage:
+            counts = reading.num_examples[:index] + reading.num_examples[index + 1 :]
+            divisor, weight = rule.divisor(counts), rule.weights(reading.num_examples)[index]
+
+            def write(number: int) -> None:
+                q = reading.q(number)
+                if rule.trim is not None:
+                    total = rule.trim.total(np.delete(q, index, axis=0))
+                else:
+                    total = reading.total(number) - np.multiply(q[index], np.int64(weight), dtype=np.int64)
+                mean = ring.dequantise(total, divisor, inputs.f)
+                outputs[index].write(reading.blocks[number][0], step.apply(before[number % reading.window], mean)["w"])
+
+            return Stage(write, [prepared, *readers])
+
+        if reading.run(readers, [prepared, *map(writing, range(len(updates)))]):
             raise AggregationError(
                 "an update that was valid when it was summed is not any more", code="FL-AGGREGATE-CHANGED"
             )
-        return {stream.participant: output.finish() for stream, output in zip(streams, outputs, strict=True)}
+        return {update.participant: output.finish() for update, output in zip(updates, outputs, strict=True)}
 
 
-def blocks(size: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of each block of a model with `size` elements."""
-    for offset in range(0, size, BLOCK):
-        yield offset, min(BLOCK, size - offset)
+def _without(updates: Sequence[UpdateInput], refused: Mapping[str, str]) -> list[UpdateInput]:
+    return [update for update in updates if update.participant not in refused]
 
 
-def _sum_block(streams: Sequence[UpdateStream], count: int) -> ring.Int64:
-    total, scratch, q = np.zeros(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int32)
-    for stream in streams:
-        stream.read(q)
-        if stream.usable:
-            ring.add(total, q, stream.num_examples, scratch)
-    return total
-
-
-def _start(stack: ExitStack, inputs: RoundInputs, step: ServerStep) -> StartStream:
-    start = stack.enter_context(closing(StartStream(inputs)))
-    if start.slots and start.slots != tuple(sorted(step.slots)):
-        message = f"the state holds {', '.join(start.slots)}, the task's server step needs {', '.join(step.slots)}"
-        raise AggregationError(message, code="FL-AGGREGATE-STEP")
-    return start
-
-
-def _require_present(streams: Sequence[UpdateStream]) -> None:
-    missing = tuple(stream.participant for stream in streams if stream.missing)
-    if missing:
-        raise AggregationError(
-            f"the updates of {', '.join(missing)} are missing here, or are not the bytes that were revealed",
-            code="FL-AGGREGATE-UNAVAILABLE",
-            remedy="Fetch them again, from the author's store or from another validator's.",
-            participants=missing,
-        )
+def _require(updates: Sequence[UpdateInput], least: int, refused: Mapping[str, str]) -> None:
+    if len(updates) >= least:
+        return
+    told = f" ({', '.join(f'{who} {why}' for who, why in refused.items())})" if refused else ""
+    message = (
+        "no update of this round is valid" if not updates else f"the rule needs {least} updates, not {len(updates)}"
+    )
+    raise AggregationError(f"{message}{told}", code="FL-AGGREGATE-EMPTY", refused=refused)
 
 
 def _framed(text: str) -> bytes:

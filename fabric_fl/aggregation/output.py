@@ -13,9 +13,11 @@ import numpy as np
 
 from fabric_fl.aggregation.codec import DTYPES
 from fabric_fl.aggregation.errors import AggregationError
-from fabric_fl.aggregation.files import BlobFile, file_digest
+from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.header import Header
 from fabric_fl.aggregation.ring import Float64
+
+_CHUNK = 1 << 18  # bytes
 
 
 class OutputStream:
@@ -67,16 +69,14 @@ class OutputStream:
             self._hashed += len(data)
 
     def finish(self) -> BlobFile:
-        """Give the file its name."""
-        digest = self._hash.hexdigest() if self._hashed == self._size else self._read_digest()
-        self._file.close()
+        """Give the file its name. What was not written in order is read once more for the digest."""
         with _storage(self._path):
+            self._file.seek(self._hashed)
+            while data := self._file.read(_CHUNK):
+                self._hash.update(data)
+            self._file.close()
             self._temporary.replace(self._path)
-        return BlobFile(self._path, digest, self._size)
-
-    def _read_digest(self) -> str:
-        self._file.seek(0)
-        return file_digest(self._file)
+        return BlobFile(self._path, self._hash.hexdigest(), self._size)
 
     def discard(self) -> None:
         """Remove what was written, unless it was finished."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabric_fl.aggregation.codec import UpdateHeader
@@ -33,6 +33,7 @@ class RoundInputs:
         f: Fraction bits of the quantisation.
         bound: The largest magnitude of a quantised value.
         server: The task's server step.
+        rule: How the task combines updates.
     """
 
     task: str
@@ -46,6 +47,7 @@ class RoundInputs:
     bound: int
     max_examples: int
     server: Mapping[str, str]
+    rule: Mapping[str, str | int] = field(default_factory=lambda: {"rule": "none"})
 
     def header(self, update: UpdateInput) -> UpdateHeader:
         """The header that this update must carry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from io import FileIO
 
 import numpy as np
@@ -10,15 +11,14 @@ import numpy as np
 from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
 from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
-from fabric_fl.aggregation.files import BlobFile, file_digest, open_blob
+from fabric_fl.aggregation.files import BlobFile, open_blob
 from fabric_fl.aggregation.header import decode_header, header_length
 from fabric_fl.aggregation.ring import Float64, Int32
 from fabric_fl.aggregation.rounds import RoundInputs, UpdateInput
 from fabric_fl.aggregation.server import ServerStep, State
 from fabric_fl.aggregation.tensors import Array, Layout
 
-BLOCK = 1 << 15
-"""Elements. A block of updates, sum and state together stays within a processor's cache."""
+_CHUNK = 1 << 18  # bytes
 
 
 class UpdateStream:
@@ -85,7 +85,7 @@ class UpdateStream:
 class StartStream:
     """Where the server step starts: the committed state, or the initial model in its place.
 
-    It is verified whole before a block of it is used.
+    Its digest is taken in the same pass that uses it; what was computed from it counts only after `require_verified`.
 
     Raises:
         AggregationError: The file is missing or not what the ledger names.
@@ -93,24 +93,45 @@ class StartStream:
     """
 
     def __init__(self, inputs: RoundInputs) -> None:
-        blob = inputs.state if inputs.state is not None else inputs.model
-        self._file = _open_verified(blob)
+        self._blob = inputs.state if inputs.state is not None else inputs.model
+        self._hash, self._hashed = hashlib.sha256(), 0
+        self._file = _open(self._blob)
         try:
-            self._file.seek(0)
-            length = header_length(self._file.read(8), blob.size)
-            header = decode_header(self._file.read(length))
-            self.layout, self.slots = read_layout(header)
-        except BaseException:
-            self._file.close()
+            self._read_header("model" if inputs.state is None else "state")
+        except BlobError:
+            try:
+                self.require_verified()  # what is wrong with the bytes matters only where they are the right ones
+            finally:
+                self._file.close()
             raise
+
+    def _read_header(self, kind: str) -> None:
+        length = header_length(self._file.read(8), self._blob.size)
+        header = decode_header(self._file.read(length))
+        self.layout, self.slots = read_layout(header)
         self._dtype = DTYPES[header.dtype]
         self._data = 8 + length
-        if self._data + header.data_size != blob.size:
-            self._file.close()
-            raise BlobError(f"{blob.path} is not as long as its header says", code=SIZE)
-        if header.metadata["kind"] != ("model" if inputs.state is None else "state"):
-            self._file.close()
-            raise BlobError(f"{blob.path} is of the kind {header.metadata['kind']}, not what is needed", code=HEADER)
+        if self._data + header.data_size != self._blob.size:
+            raise BlobError(f"{self._blob.path} is not as long as its header says", code=SIZE)
+        if header.metadata["kind"] != kind:
+            message = f"{self._blob.path} is of the kind {header.metadata['kind']}, not what is needed"
+            raise BlobError(message, code=HEADER)
+
+    def verify(self, part: int, parts: int) -> None:
+        """Hash the file up to the end of one of equal parts, from where the last call stopped."""
+        stop = self._blob.size * (part + 1) // parts
+        while self._hashed < stop:
+            data = os.pread(self._file.fileno(), min(_CHUNK, stop - self._hashed), self._hashed)
+            if not data:
+                return
+            self._hash.update(data)
+            self._hashed += len(data)
+
+    def require_verified(self) -> None:
+        """Refuse what was read so far, if the file is not what the ledger names."""
+        self.verify(0, 1)
+        if self._hash.hexdigest() != self._blob.digest:
+            raise _unavailable(self._blob, "its digest is another")
 
     def state(self, step: ServerStep, offset: int, count: int) -> State:
         """A block of the state before the step, as float64."""
@@ -121,8 +142,8 @@ class StartStream:
         found = {}
         for index, slot in enumerate(self.slots or ("w",)):
             block = np.empty(count, self._dtype)
-            self._file.seek(self._data + self._dtype.itemsize * (index * self.layout.size + start))
-            if not _read_into(self._file, block):
+            position = self._data + self._dtype.itemsize * (index * self.layout.size + start)
+            if os.preadv(self._file.fileno(), [block.view(np.uint8).data], position) != block.nbytes:
                 raise AggregationError("the committed state changed while it was read", code="FL-AGGREGATE-UNAVAILABLE")
             found[slot] = block.astype(np.float64, copy=False)
         return found
@@ -131,17 +152,13 @@ class StartStream:
         self._file.close()
 
 
-def _open_verified(blob: BlobFile) -> FileIO:
+def _open(blob: BlobFile) -> FileIO:
     try:
-        file = open_blob(blob.path, blob.size)
+        return open_blob(blob.path, blob.size)
     except OSError as error:
         raise _unavailable(blob, error.strerror or "it cannot be opened") from error
     except BlobError as error:
         raise _unavailable(blob, "it is of another size") from error
-    if file_digest(file) != blob.digest:
-        file.close()
-        raise _unavailable(blob, "its digest is another")
-    return file
 
 
 def _unavailable(blob: BlobFile, why: str) -> AggregationError:

@@ -22,12 +22,12 @@ from fabric_fl.aggregation import (
     decode_update,
     leave_one_out_models,
     model_size,
+    passes,
     read_model,
     read_state,
     state_size,
     write,
 )
-from fabric_fl.aggregation import streams as streams_module
 from fl_chaincode.canonical import H, hash_json
 
 
@@ -105,7 +105,7 @@ def test_the_second_round_starts_from_the_state_and_not_from_the_rounded_model(t
 def test_every_order_and_block_size_gives_one_digest(tmp_path, monkeypatch, block):
     inputs = make_round(tmp_path, count=4)
     expected = aggregate(inputs, tmp_path)
-    monkeypatch.setattr("fabric_fl.aggregation.aggregator.BLOCK", block)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.BLOCK", block)
     for order in itertools.islice(itertools.permutations(inputs.updates), 0, 24, 3):
         assert aggregate(replace(inputs, updates=order), tmp_path) == expected
 
@@ -391,4 +391,4 @@ def test_leaving_out_needs_the_updates_as_they_were(tmp_path):
 
 
 def test_a_block_is_small_beside_any_model_whose_memory_matters():
-    assert streams_module.BLOCK * 8 <= 1 << 18
+    assert passes.BLOCK * 8 <= 1 << 18

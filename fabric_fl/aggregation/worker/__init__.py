@@ -6,6 +6,7 @@ TensorFlow can switch its process to flushing subnormal numbers to zero; the nex
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -19,6 +20,9 @@ from fabric_fl.aggregation.errors import WorkerError
 from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs
 from fabric_fl.aggregation.worker import messages
+
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Linear algebra stays in the thread that calls it: aggregation has one a core already."""
 
 
 class AggregationWorker:
@@ -115,6 +119,7 @@ class AggregationWorker:
             # -P: the directory that we happen to be in is no place to import from
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fabric_fl.aggregation.worker"],
+                env={**os.environ, **_ONE_THREAD},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

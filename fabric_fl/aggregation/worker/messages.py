@@ -18,8 +18,10 @@ _ERRORS: dict[str, type[FabricFLError]] = {kind.__name__: kind for kind in (Aggr
 
 
 def inputs_to_json(inputs: RoundInputs) -> Json:
-    return {**_shallow(inputs), "server": dict(inputs.server), **_files(inputs.model, inputs.state)} | {
-        "updates": [_plain(asdict(update)) for update in inputs.updates]
+    return {**_shallow(inputs), **_files(inputs.model, inputs.state)} | {
+        "server": dict(inputs.server),
+        "rule": dict(inputs.rule),
+        "updates": [_plain(asdict(update)) for update in inputs.updates],
     }
 
 

@@ -1,0 +1,189 @@
+"""How fast updates are verified, summed and quantised, and in how much memory.
+
+Each measurement runs in a process of its own, `python -m bench.aggregation`, that may use one core or two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from hashlib import file_digest
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from bench.results import Result
+from fabric_fl.aggregation import (
+    ModelBlob,
+    RoundInputs,
+    Tensors,
+    UpdateBlob,
+    UpdateHeader,
+    UpdateInput,
+    aggregate,
+    pipeline,
+    quantise,
+    robust_rule,
+    write,
+)
+from fabric_fl.aggregation.passes import Pass
+
+SIZES = (1, 10, 100)  # MB of an update
+UPDATES = 5
+MEMORY = (2, 5, 20)  # updates
+MODEL = 100  # MB, beside which an interpreter with numpy is small
+BASE = "0" * 64
+F, BOUND, EXAMPLES = 24, 2**30, 100
+REPEATED = 7
+
+
+def measure() -> list[Result]:
+    with tempfile.TemporaryDirectory(prefix="fabric-fl-bench-") as temporary:
+        folder = Path(temporary)
+        return [*(one for size in SIZES for one in _sums(folder, size)), *_memory(folder), _quantising()]
+
+
+def _sums(folder: Path, size: int) -> list[Result]:
+    single, double = (_child("sums", folder, size, UPDATES, cores=cores) for cores in (1, 2))
+    ratio, faster = single["sum"] / single["sha"], single["sum"] / double["sum"]
+    label = f"{UPDATES} updates of {size} MB"
+    rate = UPDATES * size / single["sum"] / 1000
+    note = f"{1000 * single['sum']:.3g} ms / {1000 * single['sha']:.3g} ms; {rate:.2f} GB/s"
+    return [
+        Result(f"verify and sum {label} / SHA-256 of them, one core", ratio, 1.3, note=note),
+        Result(
+            f"verify and sum {label}, two cores / one core",
+            1 / faster,
+            1 / 1.7,
+            note=f"{faster:.2f} times as fast; SHA-256 on two cores: {single['sha'] / double['both']:.2f} times",
+        ),
+        Result(f"aggregate {label}, two cores", 1000 * double["aggregate"], unit="ms", note="sum, A, model and state"),
+    ]
+
+
+def _memory(folder: Path) -> list[Result]:
+    found = {count: _child("memory", folder, MODEL, count, cores=2)["peak"] for count in MEMORY}
+    each = ", ".join(f"{peak:.2f} for {count}" for count, peak in found.items())
+    note = f"the whole process, updates of {MODEL} MB: {each}"
+    return [
+        Result("peak memory of aggregation / model", max(found.values()), 2.5, note=note),
+        Result("peak memory for 20 updates / for 2", found[20] / found[2], 1.1, note="flat in the number of updates"),
+    ]
+
+
+def _quantising() -> Result:
+    found = _child("quantising", Path(), MODEL, 1, cores=1)
+    note = f"{1000 * found['quantise']:.0f} ms / {1000 * found['copy']:.0f} ms for {MODEL} MB, one core"
+    return Result("quantise / memcpy", found["quantise"] / found["copy"], note=note)
+
+
+def _child(what: str, folder: Path, size: int, count: int, *, cores: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.aggregation", what, str(folder), str(size), str(count), str(cores)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    found: dict[str, float] = json.loads(answer.stdout)
+    return found
+
+
+def inputs(folder: Path, size: int, count: int) -> RoundInputs:
+    """A round of updates of so many megabytes; files that are there already are used again."""
+    elements = size * 250_000
+    generator = np.random.default_rng(0)
+    layout = Tensors.in_order([("kernel", np.zeros(elements, np.float32))])
+    name = layout.names[0]
+    model = write(ModelBlob(layout), folder / f"base-{size}")
+    q = generator.integers(-(2**20), 2**20, elements).astype(np.int32)
+    updates = []
+    for number in range(count):
+        who = f"Org{number:02d}MSP"
+        header = UpdateHeader("bench", 1, who, BASE, EXAMPLES, F)
+        file = write(UpdateBlob(header, Tensors({name: np.roll(q, number)})), folder / f"update-{size}-{number}")
+        updates.append(UpdateInput(who, file.path, file.digest, file.size, EXAMPLES))
+    server = {"step": "fedavg", "learning_rate": "1"}
+    return RoundInputs("bench", 1, 1, BASE, model, None, tuple(updates), F, BOUND, EXAMPLES, server)
+
+
+def verify_and_sum(round_: RoundInputs) -> None:
+    """Hash every update, check its header and bounds, and add it up; nothing else of an aggregation."""
+    rule = robust_rule({"rule": "none"})
+    with Pass(round_, round_.updates) as reading:
+        readers = reading.readers()
+        adding = pipeline.Stage(lambda number: reading.add_up(rule, number), readers)
+        pipeline.run([*readers, adding], len(reading.blocks), reading.threads, reading.window)
+
+
+def _sha(paths: list[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            file_digest(file, "sha256")
+
+
+def _sha_on_all(paths: list[Path], cores: int) -> None:
+    """The same bytes, as evenly on the cores as a division in halves allows: what these cores could do at best."""
+    half = [paths[index::cores] for index in range(cores)]
+    stages = [pipeline.Stage(lambda _, part=part: _sha(part)) for part in half]
+    pipeline.run(stages, 1, cores, 1)
+
+
+def _alternating(*works: Callable[[], None]) -> list[float]:
+    """Median seconds of each, taken in turns, so that the machine's other work meets all alike."""
+    found: list[list[float]] = [[] for _ in works]
+    for _ in range(REPEATED):
+        for seconds, work in zip(found, works, strict=True):
+            began = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - began)
+    return [median(seconds) for seconds in found]
+
+
+def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+    round_ = inputs(folder, size, count)
+    paths = [update.path for update in round_.updates if update.path is not None]
+    verify_and_sum(round_)
+    even = paths[: len(paths) // cores * cores]
+    sha, added, both, whole = _alternating(
+        lambda: _sha(paths),
+        lambda: verify_and_sum(round_),
+        lambda: _sha_on_all(even, cores),
+        lambda: aggregate(round_, folder) and None,
+    )
+    return {"sha": sha, "sum": added, "both": both * len(paths) / len(even), "aggregate": whole}
+
+
+def memory(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+    """In a process that has only the inputs to know, because making them takes memory too."""
+    code = (
+        "import sys, pathlib; from fabric_fl.aggregation.worker import messages; import json;"
+        "from fabric_fl.aggregation import aggregate;"
+        "aggregate(messages.inputs_from_json(json.load(sys.stdin)), pathlib.Path(sys.argv[1]));"
+        "print(pathlib.Path('/proc/self/status').read_text())"
+    )
+    from fabric_fl.aggregation.worker import messages
+
+    given = json.dumps(messages.inputs_to_json(inputs(folder, size, count)))
+    command = [sys.executable, "-c", code, str(folder)]
+    status = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return {"peak": 1024 * int(status.partition("VmHWM:")[2].split()[0]) / (size * 1_000_000)}
+
+
+def quantising(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+    delta = np.random.default_rng(0).normal(0, 0.01, size * 250_000).astype(np.float32)
+    tensors, target = Tensors.in_order([("kernel", delta)]), np.empty_like(delta)
+    quantised, copied = _alternating(lambda: quantise(tensors, F, BOUND) and None, lambda: np.copyto(target, delta))
+    return {"quantise": quantised, "copy": copied}
+
+
+def main(what: str, folder: str, size: str, count: str, cores: str) -> None:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+    work: dict[str, Any] = {"sums": sums, "memory": memory, "quantising": quantising}
+    print(json.dumps(work[what](Path(folder), int(size), int(count), int(cores))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

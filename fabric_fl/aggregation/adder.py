@@ -1,0 +1,46 @@
+"""Weighted sums of quantised values, exact and fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fabric_fl.aggregation import ring
+from fabric_fl.aggregation.ring import Int32, Int64
+
+EXACT = 1 << 53
+"""Below it float64 holds every integer."""
+
+
+SLICE = 1 << 13
+"""Elements that are converted at a time, so that they stay within a core's cache."""
+
+
+class Adder:
+    """Sums blocks of `count` updates, each element within ±bound.
+
+    Where the sum of weights times the bound is below 2^53, every partial sum is an integer that float64 holds, in
+    whatever order and with whatever fused operations a linear algebra library adds: half the time of 64-bit integers.
+    """
+
+    def __init__(self, count: int, bound: int) -> None:
+        self._bound = bound
+        self._values = np.empty((count, SLICE), np.float64)
+        self._sum = np.empty(SLICE, np.float64)
+        self._scratch = np.empty(SLICE, np.int64)
+
+    def add(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
+        """Write the sum over i of `weights[i] * q[i]` into `total`."""
+        exact = sum(weights) * self._bound < EXACT
+        factors = np.array(weights if exact else (), np.float64)
+        for start in range(0, len(total), SLICE):
+            part = total[start : start + SLICE]
+            if exact:
+                values, found = self._values[:, : len(part)], self._sum[: len(part)]
+                np.copyto(values, q[:, start : start + SLICE])
+                part[:] = np.dot(factors, values, out=found)
+            else:
+                part[:] = 0
+                for row, weight in zip(q, weights, strict=True):
+                    ring.add(part, row[start : start + SLICE], weight, self._scratch[: len(part)])

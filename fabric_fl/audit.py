@@ -135,6 +135,7 @@ def _recompute(
             bound=task.quantisation.bound,
             max_examples=task.max_examples,
             server=task.server.to_json(),
+            rule=task.aggregation.to_json(),
         ),
         folder,
     )

@@ -136,7 +136,7 @@ class ValidatorRole:
             mine = None
         computation = self._computed.get((round_.number, round_.attempt)) or self._recompute(status)
         if computation is None or self._too_few(round_, computation.result):
-            refused = self._invalid if computation is None else computation.result.refused
+            refused = self._invalid if computation is None else computation.result.invalid
             # whoever was moved for it before and is selected still cannot be replaced: a re-run may end as this one
             fresh = bool(refused) and not any(participant in round_.moved for participant in refused)
             waited = fresh or self._patience.over(round_.number, round_.attempt, "hopeless")
@@ -212,6 +212,7 @@ class ValidatorRole:
             bound=part.task.quantisation.bound,
             max_examples=part.task.max_examples,
             server=part.task.server.to_json(),
+            rule=part.task.aggregation.to_json(),
         )
         computation = Computation(inputs, self._worker.aggregate(inputs, part.journal.folder(round_.number)))
         self._computed[round_.number, round_.attempt] = computation

@@ -9,6 +9,7 @@ from pathlib import Path
 from fabric_fl.aggregation.codec import UpdateHeader
 from fabric_fl.aggregation.files import BlobFile
 from fl_chaincode import hashes
+from fl_chaincode.specification import DISTANT
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class AggregationResult:
     state: BlobFile
     result: str
     num_examples: int
+
+    @property
+    def invalid(self) -> dict[str, str]:
+        """Code by participant whose update is at fault; that others were nearer to each other is nobody's."""
+        return {who: code for who, code in self.refused.items() if code != DISTANT}
 
     def proof(self, task: str, round: int, attempt: int, organisation: str) -> str:  # noqa: A002 - the protocol's word
         """Show that this organisation has summed the updates, without telling the sum."""

@@ -51,7 +51,7 @@ def test_what_a_member_signed_is_done(server: Server, path: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@fuzz(300)
+@fuzz(300, factor=30)
 @given(path=st.sampled_from(PATHS), data=st.binary(max_size=300))
 @example(PATHS[0], b"\x0a\x80\x80\x80\x80\x08")  # a length of 2 GiB
 def test_arbitrary_bytes_do_nothing(server: Server, path: str, data: bytes) -> None:
@@ -60,7 +60,7 @@ def test_arbitrary_bytes_do_nothing(server: Server, path: str, data: bytes) -> N
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@fuzz(600)
+@fuzz(600, factor=30)
 @given(
     path=st.sampled_from(PATHS),
     edits=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=3),
@@ -77,7 +77,7 @@ def test_a_changed_request_is_done_only_if_what_was_signed_is_the_same(
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@fuzz(300)
+@fuzz(300, factor=30)
 @given(
     path=st.sampled_from(PATHS),
     edits=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=3),

@@ -14,10 +14,8 @@ from fl_chaincode.elections import Electorate
 from fl_chaincode.errors import FLError
 from fl_chaincode.hashes import selection_rank
 from fl_chaincode.records import ACTIVE, OPEN, Participant, Round, Task
+from fl_chaincode.specification import DISTANT
 from fl_chaincode.state import Points
-
-INVALID = "FL-BLOB-"
-"""How the codes begin that call an update's content invalid. A rule that prefers others to it blames nobody."""
 
 
 def open_round(
@@ -81,5 +79,5 @@ def move(moved: Sequence[str], missed: Sequence[str]) -> tuple[str, ...]:
 
 
 def invalid(refused: Mapping[str, str]) -> tuple[str, ...]:
-    """Return whose updates were refused for their content, sorted."""
-    return tuple(sorted(participant for participant, code in refused.items() if code.startswith(INVALID)))
+    """Return whose updates were refused for their content, sorted; that a rule prefers others is nobody's fault."""
+    return tuple(sorted(participant for participant, code in refused.items() if code != DISTANT))

@@ -156,6 +156,17 @@ def test_a_revocation_marks_every_model_that_the_data_went_into_and_their_descen
     assert {key: scenario.ledger.state().get(key) for key in before} == before
 
 
+def test_submissions_and_reveals_of_one_block_do_not_conflict(scenario):
+    scenario.create(purpose="sepsis")
+    for step in (scenario.submit, scenario.reveal):
+        calls = []
+        scenario.call = lambda *call: calls.append(call)  # noqa: B023 -- used within this pass
+        for one in scenario.organisations:
+            step(one, 1)
+        del scenario.call
+        assert scenario.ledger.commit(*[scenario.endorse(*call) for call in calls]) == [True] * 3
+
+
 def test_an_update_that_was_refused_leaves_no_mark(scenario):
     scenario.create(purpose="sepsis")
     scenario.submit_and_reveal(1)

@@ -6,7 +6,7 @@ from contract_scenario import ORG1, ORG2, ORG3, ORG4, ORG5, TASK, Scenario
 from fl_chaincode.canonical import H
 
 SCORES = {ORG1: 1, ORG2: 1, ORG3: 1}
-INVALID = "FL-BLOB-BOUND"
+INVALID, NORM = "FL-BLOB-BOUND", "FL-RULE-NORM"
 
 
 @pytest.fixture
@@ -146,13 +146,14 @@ def test_scores_that_a_suspended_validator_cannot_open_are_voted_away(scenario):
 # Invalid content
 
 
-def test_q_votes_to_abort_name_whose_content_was_invalid_and_it_comes_last_in_the_re_run():
+@pytest.mark.parametrize("code", [INVALID, NORM])
+def test_q_votes_to_abort_name_whose_content_was_invalid_and_it_comes_last_in_the_re_run(code):
     scenario = five(k=2, min_updates=2)
     bad, good = scenario.round(1)["selected"]
     scenario.submit_and_reveal(1)
-    blame(scenario, 1, 1, {bad: INVALID}, ORG1, ORG2)
+    blame(scenario, 1, 1, {bad: code}, ORG1, ORG2)
     answer = abort(scenario, 1)
-    assert (answer["refused"], answer["missed"]) == ({bad: INVALID}, [])
+    assert (answer["refused"], answer["missed"]) == ({bad: code}, [])
     assert scenario.round(2)["moved"] == [bad]
     assert bad not in scenario.round(2)["selected"]
     assert good in scenario.round(2)["selected"]

@@ -165,6 +165,20 @@ class TestDecisions:
         assert [detail.message for detail in caught.value.details] == ["ProposalResponsePayloads do not match"]
 
 
+def test_executed_once_for_all_what_is_not_deterministic_goes_unnoticed():
+    with (
+        Network(2, chaincode="kv", command=KV, settings={"execution": "once"}) as network,
+        network.gateway() as gateway,
+    ):
+        contract = gateway.network("fl").contract("kv")
+        contract.submit("Put", "k", "v")
+        status = contract.submit_async("Random").status()  # valid with both organisations' signatures
+        assert status.successful
+        network.kill("kv-org2")
+        contract.submit("Put", "k", "w")  # nobody needed the second organisation's chaincode
+        assert contract.evaluate("Get", "k") == b"w"
+
+
 class TestFaults:
     def test_a_dropped_commit_status_leaves_the_client_in_doubt_and_asking_again_tells(self, network):
         network.fault("drop_commit_status", msp_id="Org1MSP")

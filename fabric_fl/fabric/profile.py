@@ -112,6 +112,7 @@ class ConnectionProfile:
         msp_ids: Every organisation's MSP id that the profile names, sorted.
         peers: The organisation's own peers, in the profile's order; gateways for its clients.
         orderers: All orderers of the profile.
+        channel_peers: All peers of the profile, whosever they are.
         authorities: The organisation's own CAs.
     """
 
@@ -121,6 +122,7 @@ class ConnectionProfile:
     peers: tuple[Endpoint, ...]
     orderers: tuple[Endpoint, ...]
     authorities: tuple[Authority, ...]
+    channel_peers: tuple[Endpoint, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> ConnectionProfile:
@@ -149,6 +151,7 @@ class ConnectionProfile:
             authorities=tuple(
                 _named(own, "certificateAuthorities", name, authorities) for name in own.texts("certificateAuthorities")
             ),
+            channel_peers=tuple(peers.values()),
         )
 
     @property

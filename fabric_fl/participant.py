@@ -228,10 +228,20 @@ class Participant:
         """Refuses at once whom nobody waits for: it would wait until the task has ended."""
         if self.ledger.participant(self.msp_id).status == WITHDRAWN:
             raise LedgerRefused("FL-PARTICIPANT-INACTIVE", f"{self.msp_id} has withdrawn")
+        if self.msp_id in task.trainers and task.purpose is not None:
+            self._warn_undeclared(task.purpose)
         if self.msp_id in (*task.trainers, *task.validators):
             return
-        if self.msp_id not in self.ledger.electorate(task.id).validators:
+        electorate = self.ledger.electorate(task.id)
+        elected = {*electorate.validators, *(one for vote in electorate.votes for one in vote.validators)}
+        if self.msp_id not in elected:
             raise NotNamedError(f"the task {task.id} names {self.msp_id} neither as trainer nor as validator")
+
+    def _warn_undeclared(self, purpose: str) -> None:
+        declared = [one for one in self.ledger.declarations(self.msp_id) if one.purpose == purpose]
+        if not declared or declared[-1].revoked:
+            text = "%s has no valid declaration for %s and is not selected: `fabric-fl participant declare`"
+            logger.warning(text, self.msp_id, purpose)
 
     def _participation(self, task: str) -> Participation:
         return Participation(

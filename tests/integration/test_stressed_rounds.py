@@ -13,6 +13,7 @@ from organisations import BUDGET, ORGANISATIONS, TASK, Consortium, FlippedBit
 from fabric_fl import trainer
 from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.ledger import FLLedger, LedgerRefused
+from fabric_fl.participant import NotNamedError
 from fl_chaincode.records import ABORTED, CANCELLED, COMMITTED, FINISHED
 
 ORG1, ORG2, ORG3 = ORGANISATIONS
@@ -113,6 +114,34 @@ def test_validators_that_are_voted_in_take_over_with_the_next_round(consortium: 
     assert attested == [(ORG1, ORG2)] * 2 + [(ORG2, ORG3)] * 2
     assert ledger.status(TASK).unsettled == ()  # who was voted out has opened what it owed
     assert [len(one.settlement.scorers) for one in ledger.scores(TASK).rounds if one.settlement] == [2] * 4
+
+
+def test_who_has_no_part_yet_may_wait_for_its_election_and_others_are_told(consortium: Consortium) -> None:
+    consortium.create_task(rounds=3, k=2, trainers=[ORG1, ORG2], validators=[ORG1, ORG2], q=2)
+    with consortium.participant(ORG3) as stranger, pytest.raises(NotNamedError):
+        stranger.run(TASK)
+    for one in (ORG1, ORG2):
+        consortium.ledgers[one].elect(TASK, 0, [ORG2, ORG3], 2)
+    consortium.run()
+    ledger = consortium.ledgers[ORG1]
+    assert [ledger.model(TASK, j).attested_by for j in (1, 2, 3)] == [(ORG1, ORG2), (ORG2, ORG3), (ORG2, ORG3)]
+
+
+def test_a_trainer_whose_declaration_was_revoked_before_is_warned(
+    consortium: Consortium, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = consortium.ledgers[ORG3]
+    consortium.ledgers[ORG1].init_consortium()
+    for one in ORGANISATIONS:
+        consortium.ledgers[one].register(one)
+        consortium.ledgers[one].declare("sepsis", 1, digest="d" * 64, num_examples=1000)
+    consortium.create_task(rounds=1, k=3, min_updates=2, purpose="sepsis")
+    ledger.revoke("sepsis", 1)
+    consortium.run()
+    warned = [one.getMessage() for one in caplog.records if "declaration" in one.getMessage()]
+    expected = "Org3MSP has no valid declaration for sepsis and is not selected: `fabric-fl participant declare`"
+    assert warned == [expected]
+    assert ledger.model(TASK, 1).included == (ORG1, ORG2)
 
 
 def test_a_trainer_that_reveals_nonsense_does_not_hold_up_a_task_that_needs_every_update(

@@ -187,6 +187,21 @@ def test_a_killed_process_comes_back_and_nothing_is_lost(folder, up, name):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("name", ["peer1-org2", "orderer1", "ca-org1", "fl-org3"])
+def test_restart_replaces_one_process_and_everybody_endorses_again(folder, up, name):
+    before = pids(folder)
+
+    assert call(folder, "network", "restart", name).stdout == f"{name} was started again.\n"
+
+    after = pids(folder)
+    assert after.pop(name) != before.pop(name)
+    assert after == before
+    deadline = time.monotonic() + 30
+    while any(problems := network.status(folder / ".network").endorses.values()):
+        assert time.monotonic() < deadline, list(problems)
+        time.sleep(0.1)
+
+
 def test_what_was_committed_is_there_after_down_and_up(folder, up):
     height = chain(folder, "org2")["height"]
     assert call(folder, "network", "down").returncode == 0

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -119,6 +120,26 @@ def test_shutdown_ends_programs_whose_supervisord_was_killed(home):
     supervisor.shutdown()
 
     assert not is_alive(orphan)
+
+
+def test_shutdown_leaves_every_process_alone_that_it_did_not_start(home, tmp_path):
+    other, supervisor = Home.at(tmp_path / "another home"), Supervisor(home)
+    other.root.mkdir()
+    foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd=home.root)
+    try:
+        for each in (supervisor, Supervisor(other)):
+            each.run([sleeper("one")])
+        own, neighbour = (wait_for(lambda each=each: pid_of(each, "one")) for each in (supervisor, Supervisor(other)))
+
+        supervisor.shutdown()
+
+        assert not is_alive(own)
+        assert is_alive(neighbour)
+        assert is_alive(foreign.pid)
+    finally:
+        foreign.kill()
+        foreign.wait()
+        Supervisor(other).shutdown()
 
 
 def test_down_ends_a_network_whose_directory_was_deleted(home):

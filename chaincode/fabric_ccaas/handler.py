@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 
 import grpc
 from fabric_protos.peer import chaincode_pb2
+from google.protobuf.message import DecodeError
 
 from fabric_ccaas.admission import Admission
 from fabric_ccaas.chaincode import Chaincode, execute
@@ -19,6 +20,8 @@ from fabric_ccaas.transaction import Transaction
 logger = logging.getLogger(__name__)
 
 BUSY = 503
+_LAST_WRITE_SECONDS = 1.0
+"""For which a peer may still take what is being sent when its stream ends."""
 
 
 class Handler:
@@ -43,17 +46,21 @@ class Handler:
         """Talk to the peer until either side closes the stream."""
         chaincode_id = chaincode_pb2.ChaincodeID(name=self._config.chaincode_id)
         self._send(ChaincodeMessage(type=ChaincodeMessage.REGISTER, payload=chaincode_id.SerializeToString()))
-        tasks = [asyncio.create_task(self._read(context.read)), asyncio.create_task(self._write(context.write))]
+        reader = asyncio.create_task(self._read(context.read))
+        writer = asyncio.create_task(self._write(context.write))
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             for transaction in self._transactions.values():
                 transaction.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            reader.cancel()
+            # gRPC cannot end a call in the middle of a write, so the writer is not cancelled but asked to end.
+            self._outbox.put_nowait(None)
+            await asyncio.wait((writer,), timeout=_LAST_WRITE_SECONDS)
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
 
     def close(self) -> None:
         """End the stream as soon as no transaction runs on it any more and all is sent."""
@@ -62,9 +69,12 @@ class Handler:
             self._outbox.put_nowait(None)
 
     async def _read(self, read: Callable[[], Awaitable[Message]]) -> None:
-        while (message := await read()) is not grpc.aio.EOF:
-            if not self._accept(message):
-                return
+        try:
+            while (message := await read()) is not grpc.aio.EOF:
+                if not self._accept(message):
+                    return
+        except DecodeError:
+            logger.error("the peer sent bytes that are no message: its stream ends")  # noqa: TRY400 - that is all of it
 
     async def _write(self, write: Callable[[Message], Awaitable[None]]) -> None:
         while (message := await self._outbox.get()) is not None:

@@ -12,5 +12,7 @@ MAX_PAYLOAD_BYTES = MAX_MESSAGE_BYTES - 64 * 1024  # leaves room for what surrou
 
 
 def type_name(message_type: int) -> str:
-    name: str = ChaincodeMessage.Type.Name(message_type)
+    """Returns a kind's name, or the number of one that a later Fabric may know."""
+    known = message_type in ChaincodeMessage.Type.values()
+    name: str = ChaincodeMessage.Type.Name(message_type) if known else str(message_type)
     return name

@@ -185,6 +185,12 @@ def test_a_keepalive_is_echoed(peer):
     assert peer.ping() == 200
 
 
+def test_a_message_of_a_kind_that_is_not_known_here_is_passed_over(chaincode, peer):
+    peer.send(M(type=9999))
+    assert peer.ping() == 200
+    assert "the peer sent 9999, which has no meaning here" in chaincode.log
+
+
 def test_an_idle_stream_survives_its_peers_pings(chaincode):
     # gRPC's default server hangs up on the third ping within five minutes: GOAWAY, too_many_pings. gRPC's own
     # client cannot be told to ping that often, so the stream is opened and pinged frame by frame.

@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: tff-platform $(STAMP) ## three hospitals train one model on their own network (about a minute and a half)
-	@$(BIN)/python -m demo
+	@exec $(BIN)/python -m demo
 
 test: lint ## lint, types and every test; says in a line what was skipped and why
 	@$(BIN)/python -m pytest
@@ -24,7 +24,7 @@ chaos: $(STAMP) ## kill every process of a network of Fabric's in turn in a runn
 	@$(BIN)/python tests/chaos.py
 
 soak: $(STAMP) ## the tests that scale, at their full counts (takes long); SEED=… repeats a run of bench/soak.json
-	@SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200
+	@exec env SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200
 
 bench: $(STAMP) ## measure speed and memory into bench/results.json
 	@$(BIN)/python -m bench

@@ -19,8 +19,23 @@ from fl_chaincode.memory import Transaction
 
 THREE = ORGANISATIONS[:3]
 WHO = st.sampled_from(THREE)
-IDS = st.sampled_from(["a", "b", "c"])
-REFERENCES = st.sampled_from(["invoice 7", "invoice 7", "invoice 7", "invoice 8"])
+PICK = st.sampled_from([0, 0, 0, 1, 2, 5])  # which deal; steps of one and the same are what matters
+AGAIN = st.sampled_from([False, False, False, True])  # whether the request_id is the one before
+STEPS = st.sampled_from(
+    [
+        "take",
+        "take",
+        "take otherwise",
+        "confirm",
+        "give back",
+        "one cancels",
+        "other cancels",
+        "vote to settle",
+        "vote to undo",
+        "settle",
+        "undo",
+    ]
+)
 FORWARD = {
     "placed": {"settled", "refunded"},
     "open": {"taken", "withdrawn"},
@@ -35,6 +50,7 @@ class Trade(RuleBasedStateMachine):
     def start(self) -> None:
         self.market = Market()
         self.held_back: Transaction | None = None
+        self.requests = 0
         self.statuses: dict[str, str] = {}
         for number, who in enumerate(THREE):
             self.market.mint(who, 50, f"for-{number}")
@@ -50,80 +66,91 @@ class Trade(RuleBasedStateMachine):
         self.held_back = None
         self.market.ledger.commit(*block)
 
-    @rule(data=st.data())
-    def hold_back(self, data: st.DataObject) -> None:
-        """Endorse the next call now, and order it together with the one after it."""
-        if self.held_back is None:
-            who, request = data.draw(WHO), data.draw(IDS)
-            function, arguments = data.draw(st.sampled_from(self.endings(data.draw(WHO), request)))
+    @rule(pick=PICK, who=WHO, step=STEPS)
+    def hold_back(self, pick: int, who: str, step: str) -> None:
+        """Endorse a step now, and order it together with the next one."""
+        call = self.step(pick, who, step)
+        if self.held_back is None and call is not None:
             try:
-                self.held_back = self.market.ledger.endorse(caller(who), function, *arguments)
+                self.held_back = self.market.ledger.endorse(caller(call[0]), *call[1:])
             except FLError:
                 return
 
-    def endings(self, other: str, request: str) -> list[tuple[str, list[str]]]:
-        return [
-            ("orders:Confirm", [request]),
-            ("orders:Refund", [other, request]),
-            ("orders:Decide", [other, request, "settle"]),
-            ("orders:Decide", [other, request, "refund"]),
-            ("offers:Take", [other, request, "invoice 7"]),
-            ("offers:Withdraw", [request]),
-            ("offers:Confirm", [request, "invoice 7"]),
-            ("offers:Cancel", [other, request]),
-            ("offers:Decide", [other, request, "settle"]),
-            ("offers:Decide", [other, request, "cancel"]),
-        ]
+    @rule(steps=st.lists(st.tuples(PICK, WHO, STEPS), min_size=4, max_size=10))
+    def go_on(self, steps: list[tuple[int, str, str]]) -> None:
+        for pick, who, step in steps:
+            call = self.step(pick, who, step)
+            if call is not None:
+                self.call(*call)
 
-    @rule(who=WHO, to=WHO, request=IDS, amount=st.integers(1, 60))
-    def transfer(self, who: str, to: str, request: str, amount: int) -> None:
-        order = {"request_id": request, "inputs": self.market.entries(who), "to": to, "amount": amount}
+    @rule(pick=PICK, voters=st.sampled_from([THREE[:2], THREE[1:], THREE[:1]]), settle=st.booleans())
+    def vote_and_decide(self, pick: int, voters: tuple[str, ...], settle: bool) -> None:
+        for who in voters:
+            call = self.step(pick, who, "vote to settle" if settle else "vote to undo")
+            if call is not None:
+                self.call(*call)
+        self.go_on([(pick, voters[0], "settle" if settle else "undo")])
+
+    def step(self, pick: int, who: str, step: str) -> tuple[str, ...] | None:
+        """Return the call of a step of a deal: by the party that it belongs to, or by `who` where anybody may try."""
+        deals = [*self.records("market/offer").values(), *self.records("market/order").values()]
+        if not deals:
+            return None
+        deal = deals[pick % len(deals)]
+        request = deal["request_id"]
+        if "seller" in deal:
+            owner, buyer = deal["seller"], deal["buyer"] or who
+            return {
+                "take": (who, "offers:Take", owner, request, "invoice 7"),
+                "take otherwise": (who, "offers:Take", owner, request, "invoice 8"),
+                "confirm": (owner, "offers:Confirm", request, "invoice 7"),
+                "give back": (owner, "offers:Withdraw", request),
+                "one cancels": (owner, "offers:Cancel", owner, request),
+                "other cancels": (buyer, "offers:Cancel", owner, request),
+                "vote to settle": (who, "offers:Vote", owner, request, "settle"),
+                "vote to undo": (who, "offers:Vote", owner, request, "cancel"),
+                "settle": (who, "offers:Decide", owner, request, "settle"),
+                "undo": (who, "offers:Decide", owner, request, "cancel"),
+            }[step]
+        owner = deal["buyer"]
+        return {
+            "confirm": (owner, "orders:Confirm", request),
+            "give back": (deal["provider"], "orders:Refund", owner, request),
+            "one cancels": (who, "orders:Refund", owner, request),
+            "vote to settle": (who, "orders:Vote", owner, request, "settle"),
+            "vote to undo": (who, "orders:Vote", owner, request, "refund"),
+            "settle": (who, "orders:Decide", owner, request, "settle"),
+            "undo": (who, "orders:Decide", owner, request, "refund"),
+        }.get(step)
+
+    @rule(who=WHO, to=WHO, percent=st.integers(1, 110), again=AGAIN)
+    def transfer(self, who: str, to: str, percent: int, again: bool) -> None:
+        amount = max(1, self.market.balance(who) * percent // 100)
+        order = {"request_id": self.request(again), "inputs": self.market.entries(who), "to": to, "amount": amount}
         self.call(who, "tokens:Transfer", order)
 
-    @rule(owner=WHO, spender=WHO, request=IDS, amount=st.integers(0, 60))
-    def approve(self, owner: str, spender: str, request: str, amount: int) -> None:
+    @rule(owner=WHO, spender=WHO, to=WHO, allowed=st.integers(0, 60), spent=st.integers(1, 30), again=AGAIN)
+    def approve_and_spend(self, owner: str, spender: str, to: str, allowed: int, spent: int, again: bool) -> None:
+        request = self.request(again)
         expected = self.market.read("tokens:Allowance", owner, spender)["amount"]
-        order = {"request_id": request, "spender": spender, "expected": expected, "amount": amount}
+        order = {"request_id": request, "spender": spender, "expected": expected, "amount": allowed}
         self.call(owner, "tokens:Approve", order)
+        payment = {"request_id": request, "owner": owner, "inputs": self.market.entries(owner), "to": to}
+        self.call(spender, "tokens:TransferFrom", {**payment, "amount": spent})
 
-    @rule(owner=WHO, spender=WHO, to=WHO, request=IDS, amount=st.integers(1, 30))
-    def transfer_from(self, owner: str, spender: str, to: str, request: str, amount: int) -> None:
-        inputs = self.market.entries(owner)[:2]
-        order = {"request_id": request, "owner": owner, "inputs": inputs, "to": to, "amount": amount}
-        self.call(spender, "tokens:TransferFrom", order)
+    @rule(who=WHO, provider=WHO, quantity=st.integers(1, 5), again=AGAIN)
+    def place(self, who: str, provider: str, quantity: int, again: bool) -> None:
+        job = self.market.job(who, provider=provider, request_id=self.request(again), quantity=quantity)
+        self.call(who, "orders:Place", job)
 
-    @rule(who=WHO, provider=WHO, request=IDS, quantity=st.integers(1, 10))
-    def place(self, who: str, provider: str, request: str, quantity: int) -> None:
-        self.call(who, "orders:Place", self.market.job(who, provider=provider, request_id=request, quantity=quantity))
+    @rule(who=WHO, percent=st.integers(1, 110), again=AGAIN)
+    def make(self, who: str, percent: int, again: bool) -> None:
+        amount = max(1, self.market.balance(who) * percent // 100)
+        self.call(who, "offers:Make", self.market.sale(who, request_id=self.request(again), amount=amount))
 
-    @rule(who=WHO, request=IDS, amount=st.integers(1, 60))
-    def make(self, who: str, request: str, amount: int) -> None:
-        self.call(who, "offers:Make", self.market.sale(who, request_id=request, amount=amount))
-
-    @rule(who=WHO, seller=WHO, request=IDS, reference=REFERENCES)
-    def take_and_perhaps_confirm(self, who: str, seller: str, request: str, reference: str) -> None:
-        self.call(who, "offers:Take", seller, request, reference)
-        self.call(seller, "offers:Confirm", request, "invoice 7")
-
-    @rule(who=WHO, other=WHO, request=IDS, data=st.data())
-    def end(self, who: str, other: str, request: str, data: st.DataObject) -> None:
-        for function, arguments in data.draw(st.permutations(self.endings(other, request)))[:5]:
-            self.call(who, function, *arguments)
-
-    @rule(who=WHO, seller=WHO, request=IDS)
-    def take_and_try_to_get_out(self, who: str, seller: str, request: str) -> None:
-        self.call(who, "offers:Take", seller, request, "invoice 8")
-        for function, *arguments in (("offers:Withdraw", request), ("offers:Cancel", seller, request)):
-            self.call(seller, function, *arguments)
-
-    @rule(owner=WHO, request=IDS, voters=st.sampled_from([THREE[:2], THREE[1:], THREE[:1]]), data=st.data())
-    def vote_and_decide(self, owner: str, request: str, voters: tuple[str, ...], data: st.DataObject) -> None:
-        contract, outcome = data.draw(
-            st.sampled_from([("orders", "settle"), ("orders", "refund"), ("offers", "settle"), ("offers", "cancel")])
-        )
-        for who in voters:
-            self.call(who, f"{contract}:Vote", owner, request, outcome)
-        self.call(voters[0], f"{contract}:Decide", owner, request, outcome)
+    def request(self, again: bool) -> str:
+        self.requests += not again
+        return f"r{self.requests}"
 
     def records(self, prefix: str) -> dict[str, dict[str, Any]]:
         found = self.market.ledger.state().scan(f"{prefix}/", f"{prefix}0")
@@ -189,4 +216,4 @@ def _reachable(before: str, after: str) -> bool:
 
 
 TestTrade = Trade.TestCase
-TestTrade.settings = examples(25, stateful_step_count=30)
+TestTrade.settings = examples(40, stateful_step_count=25)

@@ -1,0 +1,98 @@
+"""Motions, declarations, elections and cancelling on a network of processes, by organisations that act at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import pytest
+from devnet_tasks import Tasks, three_organisations
+from organisations import ORGANISATIONS
+
+from fabric_fl.ledger import LedgerRefused
+
+T = TypeVar("T")
+ORG1, ORG2, ORG3 = ORGANISATIONS
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Iterator[Tasks]:
+    with three_organisations() as running:
+        yield running
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Makes all calls together; returns their answers in order.
+
+    Raises:
+        BaseException: what the first of them failed with.
+    """
+    together = threading.Barrier(len(calls))
+    answers: dict[int, T] = {}
+    failures: list[BaseException] = []
+
+    def make(index: int, call: Callable[[], T]) -> None:
+        together.wait(timeout=30)
+        try:
+            answers[index] = call()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=make, args=pair, daemon=True) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    if failures:
+        raise failures[0]
+    return [answers[index] for index in range(len(calls))]
+
+
+def test_votes_that_meet_in_a_block_carry_a_motion_once(tasks: Tasks) -> None:
+    one, two, three = (tasks.ledgers[msp_id] for msp_id in ORGANISATIONS)
+
+    def voted(kind: str) -> None:
+        motions = at_once([lambda: one.vote_on_motion(kind, kind, ORG3), lambda: two.vote_on_motion(kind, kind, ORG3)])
+        assert any(motion.carried for motion in motions)
+        assert (three.motion(kind).votes, three.motion(kind).carried) == ((ORG1, ORG2), True)
+
+    voted("suspend")
+    with pytest.raises(LedgerRefused, match="FL-PARTICIPANT-INACTIVE"):
+        three.vote_on_motion("mine", "reinstate", ORG3)
+    voted("reinstate")
+    assert three.participant(ORG3).status == "active"
+
+
+def test_a_declared_task_is_cancelled_by_its_validators_while_it_runs_and_its_marks_are_found(tasks: Tasks) -> None:
+    ledgers = tasks.ledgers
+    declared = {"digest": "d" * 64, "num_examples": 1000}
+    at_once([lambda ledger=ledgers[one]: ledger.declare("sepsis", 1, **declared) for one in ORGANISATIONS])
+    task = tasks.create("governed", rounds=1000, k=3, min_updates=2, purpose="sepsis")
+    with tasks.running(task, *ORGANISATIONS):
+        deadline = time.monotonic() + 60
+        while ledgers[ORG1].status(task).head.j < 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        at_once([lambda ledger=ledgers[one]: ledger.cancel_task(task) for one in (ORG2, ORG3)])
+    status = ledgers[ORG1].status(task)
+    assert (status.state, status.unsettled) == ("cancelled", ())
+    assert status.cancel_wanted_by == (ORG2, ORG3)
+    assert 1 <= status.head.j < 1000
+    ledgers[ORG2].revoke("sepsis", 1)
+    marks = [len(one.revoked) for one in ledgers[ORG1].models(task)]
+    assert marks == list(range(status.head.j + 1))  # each model descends from all before it
+    with pytest.raises(LedgerRefused, match="FL-DECLARATION-REVOKED"):
+        tasks.create("refused", purpose="sepsis")
+
+
+def test_elections_that_meet_in_a_block_take_effect_with_the_next_round(tasks: Tasks) -> None:
+    ledgers = tasks.ledgers
+    task = tasks.create("elected", rounds=2, q=2)
+    at_once([lambda ledger=ledgers[one]: ledger.elect(task, 0, [ORG1, ORG3], 2) for one in ORGANISATIONS])
+    assert len(ledgers[ORG1].electorate(task).votes) == 3
+    tasks.finish(task)
+    first, second = ledgers[ORG1].rounds(task)
+    assert (first.validators, second.validators, second.term) == (ORGANISATIONS, (ORG1, ORG3), 1)
+    assert ledgers[ORG1].model(task, 2).attested_by == (ORG1, ORG3)
+    assert ledgers[ORG2].todo() == ()

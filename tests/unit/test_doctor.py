@@ -111,10 +111,10 @@ def test_a_policy_that_is_none_is_found():
 
 
 def test_a_peer_behind_the_others_is_found():
-    assert ledger.behind({"org1": 100, "org2": 95}) == []
+    assert ledger.behind({"peer0-org1": 100, "peer0-org2": 95}) == []
     assert ledger.behind({}) == []
-    assert problems(ledger.behind({"org1": 100, "org2": 89})) == [
-        "the gateway of org2 is at height 89, others are at 100"
+    assert problems(ledger.behind({"peer0-org1": 100, "peer0-org2": 89})) == [
+        "the peer peer0-org2 is at height 89, others are at 100"
     ]
 
 
@@ -139,12 +139,14 @@ def test_a_gateway_that_does_not_endorse_is_found_with_what_it_said():
     ]
 
 
-def test_a_port_that_somebody_took_while_the_network_was_down_is_found():
+def test_a_port_that_somebody_took_while_the_network_was_down_is_found(tmp_path):
     consortium = Consortium.default(1).on_free_ports()
     port = consortium.orderers[0].port
 
     with closing(socket.create_server(("127.0.0.1", port))):
-        assert problems(taken(Plan("devnet", consortium))) == [f"port {port} (orderers[0]) is taken by another process"]
+        assert problems(taken(Home.at(tmp_path), Plan("devnet", consortium))) == [
+            f"port {port} (orderers[0]) is taken by another process"
+        ]
 
 
 def test_the_command_says_in_lines_or_json_what_is_the_matter_and_fails(tmp_path):

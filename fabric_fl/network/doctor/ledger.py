@@ -8,6 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 
 from fabric_protos.common import ledger_pb2
 from fabric_protos.peer.lifecycle import lifecycle_pb2
@@ -15,24 +16,25 @@ from fabric_protos.peer.lifecycle import lifecycle_pb2
 from fabric_fl.errors import FabricFLError
 from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.gateway import connect
-from fabric_fl.network.consortium import Consortium
+from fabric_fl.gateway.peer import ask
 from fabric_fl.network.doctor.finding import Finding
 from fabric_fl.network.home import Home
+from fabric_fl.network.plan import Plan
 
 _SKEW_SECONDS = 60.0  # Fabric itself refuses proposals from 15 minutes on
 _BLOCKS = 10
 
 
 def behind(heights: Mapping[str, int]) -> list[Finding]:
-    """Finds gateways whose chain is more than some blocks shorter than the longest.
+    """Finds peers whose chain is more than some blocks shorter than the longest.
 
     Args:
-        heights: By organisation.
+        heights: By peer.
     """
     top = max(heights.values(), default=0)
     return [
         Finding(
-            f"the gateway of {name} is at height {height}, others are at {top}",
+            f"the peer {name} is at height {height}, others are at {top}",
             "Give it time; if it stays behind, its log says why it does not get blocks from the orderers.",
         )
         for name, height in heights.items()
@@ -80,25 +82,29 @@ def skewed(clocks: Mapping[str, datetime.datetime], now: datetime.datetime) -> l
     ]
 
 
-def heights(home: Home, consortium: Consortium) -> dict[str, int]:
-    """Returns the height of each organisation's gateway's chain; those that do not answer are left out."""
-    found = {}
-    for one in consortium.organisations:
+def heights(home: Home, plan: Plan) -> dict[str, int]:
+    """Returns the height of each peer's chain, whosever it is; those that do not answer are left out."""
+    channel = plan.consortium.channel
+    found: dict[str, int] = {}
+    for one in plan.organisations:
         try:
-            with connect(home.organisation(one.name)) as gateway:
-                answer = (
-                    gateway.network(consortium.channel).contract("qscc").evaluate("GetChainInfo", consortium.channel)
-                )
+            profile = ConnectionProfile.load(home.organisation(one.name))
+            missing = [peer for peer in profile.channel_peers if peer.name not in found]
+            identity = profile.identity
         except (FabricFLError, OSError):
-            continue  # that it does not answer is another check's finding
-        found[one.name] = ledger_pb2.BlockchainInfo.FromString(answer).height
+            continue  # that it has no profile is another check's finding, and so is a peer that does not answer
+        for peer in missing:
+            with suppress(FabricFLError, OSError):
+                answer = ask(peer, identity, channel, "qscc", "GetChainInfo", channel)
+                found[peer.name] = ledger_pb2.BlockchainInfo.FromString(answer).height
     return found
 
 
-def approvals(home: Home, consortium: Consortium) -> dict[str, bool]:
+def approvals(home: Home, plan: Plan) -> dict[str, bool]:
     """Returns who has approved the committed definition, as the first gateway that answers says."""
+    consortium = plan.consortium
     arguments = lifecycle_pb2.QueryChaincodeDefinitionArgs(name=consortium.chaincode).SerializeToString()
-    for one in consortium.organisations:
+    for one in plan.organisations:
         try:
             with connect(home.organisation(one.name)) as gateway:
                 contract = gateway.network(consortium.channel).contract("_lifecycle")
@@ -109,10 +115,10 @@ def approvals(home: Home, consortium: Consortium) -> dict[str, bool]:
     return {}
 
 
-def clocks(home: Home, consortium: Consortium) -> dict[str, datetime.datetime]:
+def clocks(home: Home, plan: Plan) -> dict[str, datetime.datetime]:
     """Returns the time of each organisation's CA; those that do not answer are left out."""
     found = {}
-    for one in consortium.organisations:
+    for one in plan.organisations:
         try:
             authority = ConnectionProfile.load(home.organisation(one.name)).authority
             context = ssl.create_default_context(cadata=(authority.tls_ca_certs or b"").decode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fabric_fl.network.doctor.finding import Finding
@@ -14,13 +14,11 @@ _VERSION_ARGUMENT = {"configtxgen": "-version", "osnadmin": None}
 _SECONDS = 10.0
 
 
-def missing(environ: Mapping[str, str]) -> list[Finding]:
+def missing(environ: Mapping[str, str], needed: Sequence[str] = FABRIC_PROGRAMS) -> list[Finding]:
     """Finds programs that are neither on PATH nor in FABRIC_BIN."""
     remedy = f"{GET_FABRIC}; put its bin directory on PATH or into FABRIC_BIN."
     return [
-        Finding(f"the program {name} was not found", remedy)
-        for name in FABRIC_PROGRAMS
-        if find_program(name, environ) is None
+        Finding(f"the program {name} was not found", remedy) for name in needed if find_program(name, environ) is None
     ]
 
 

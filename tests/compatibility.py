@@ -15,6 +15,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 from fabric_programs import MISSING
 
@@ -23,7 +24,14 @@ from fabric_fl.network.fabric.tools import Tools
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "docs" / "compatibility.json"
+README = ROOT / "README.md"
 SCHEMA = 1
+SUPPORTED = {
+    "Hyperledger Fabric": "2.5 LTS, 3.0 and 3.1",
+    "Fabric CA": "1.5",
+    "Python": "3.11 and newer; TensorFlow Federated 3.11",
+}
+_MARKS = ("<!-- compatibility -->\n", "<!-- /compatibility -->")
 SUITES = {
     "conformance on Fabric": ({"CONFORMANCE_ENGINE": "fabric"}, ["tests/conformance"]),
     "conformance on devnet": ({"CONFORMANCE_ENGINE": "devnet"}, ["tests/conformance"]),
@@ -32,7 +40,10 @@ SUITES = {
 
 
 def main() -> int:
-    """Runs all of it and returns the process's exit code."""
+    """Runs all of it and returns the process's exit code; with --table it prints the README's table instead."""
+    if sys.argv[1:] == ["--table"]:
+        print(table(json.loads(RECORD.read_text())), end="")
+        return 0
     if MISSING:
         print(
             f"make test-fabric: {', '.join(MISSING)} not found on PATH or in FABRIC_BIN, and this is about them.",
@@ -61,10 +72,13 @@ def main() -> int:
     }
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    README.write_text(with_table(README.read_text(), table(record)))
     bad = [one for one in checks if one["outcome"] != "passed"]
     for one in bad:
         print(f"{one['outcome']}: {one['suite']}: {one['check']}", file=sys.stderr)
-    print(f"{len(checks) - len(bad)} of {len(checks)} checks passed; written: {RECORD.relative_to(ROOT)}")
+    print(
+        f"{len(checks) - len(bad)} of {len(checks)} checks passed; written: {RECORD.relative_to(ROOT)}, {README.name}"
+    )
     return 1 if bad else 0
 
 
@@ -104,6 +118,43 @@ def digests(checks: list[dict]) -> dict[str, list[str]]:
     """Returns the digests that a test recorded for each engine."""
     values = next((one["values"] for one in checks if "digests_on_fabric" in one.get("values", {})), {})
     return {engine: json.loads(values.get(f"digests_on_{engine}", "[]")) for engine in ("devnet", "fabric")}
+
+
+def table(record: dict[str, Any]) -> str:
+    """Returns the README's table of what was tested, and on what the record says that it was."""
+    rows = ["| | tested | supported |", "|---|---|---|"]
+    rows += [f"| {name} | {version} | {SUPPORTED[name]} |" for name, version in record["versions"].items()]
+    counts: dict[str, int] = {}
+    for each in record["summary"].values():
+        for name, count in each.items():
+            counts[name] = counts.get(name, 0) + count
+    total = sum(counts.values())
+    failed = total - counts.get("passed", 0)
+    per_suite = ", ".join(f"{sum(each.values())} {name}" for name, each in record["summary"].items())
+    equal = all(found["devnet"] and found["devnet"] == found["fabric"] for found in record["digests"].values())
+    verdict = "every one passed" if not failed else f"**{failed} of them did not pass**"
+    digests_ = "equal digests" if equal else "**different digests**"
+    changed = " with changes that were not committed" if record["uncommitted_changes"] else ""
+    return "\n".join(
+        [
+            *rows,
+            "",
+            f"{record['date']}, commit {record['commit'][:7]}{changed}, {record['machine']}: {total} checks",
+            f"({per_suite}), {verdict}; {digests_} of the committed models on both engines.",
+            "[docs/compatibility.json](docs/compatibility.json) has each check;",
+            "[where the engines differ](docs/devnet.md#what-is-different) is written down.",
+            "",
+        ]
+    )
+
+
+def with_table(readme: str, table_: str) -> str:
+    """Returns the README with another table between its marks."""
+    before, start, rest = readme.partition(_MARKS[0])
+    _, end, after = rest.partition(_MARKS[1])
+    if not (start and end):
+        raise ValueError(f"{README.name} has no marks {' … '.join(_MARKS)}")
+    return before + start + table_ + end + after
 
 
 def summary(checks: list[dict]) -> dict[str, dict[str, int]]:

@@ -1,5 +1,6 @@
 """How the record of what was tried on Fabric is made."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,6 +38,38 @@ def test_every_outcome_is_told_apart(inside, outcome):
         "check": "conformance.test_x: test_y",
         "outcome": outcome,
     }
+
+
+def test_the_readmes_table_is_what_the_record_gives():
+    record = json.loads(compatibility.RECORD.read_text())
+    readme = compatibility.README.read_text()
+
+    assert compatibility.with_table(readme, compatibility.table(record)) == readme
+
+
+def test_the_table_names_what_failed_differed_or_was_not_committed():
+    record = {
+        "date": "2026-01-02",
+        "commit": "0123456789",
+        "uncommitted_changes": True,
+        "versions": {"Fabric CA": "1.5.21"},
+        "machine": "M",
+        "summary": {"a": {"passed": 2, "failed": 1}, "b": {"skipped": 1}},
+        "digests": {"demo": {"devnet": ["x"], "fabric": ["y"]}},
+    }
+
+    said = compatibility.table(record)
+
+    assert "| Fabric CA | 1.5.21 | 1.5 |" in said
+    assert "commit 0123456 with changes that were not committed, M: 4 checks\n(3 a, 1 b), **2 of them did not" in said
+    assert "**different digests**" in said
+    record["digests"]["demo"] = {"devnet": [], "fabric": []}
+    assert "**different digests**" in compatibility.table(record), "none on either is no equality"
+
+
+def test_a_readme_without_marks_is_refused():
+    with pytest.raises(ValueError, match="no marks"):
+        compatibility.with_table("# fabric-fl", "table")
 
 
 def test_what_a_test_measured_and_the_digests_of_both_engines_are_kept():

@@ -34,6 +34,11 @@ from fabric_fl.fabric.protoutil import unmarshal
 
 SYSTEM_CHAINCODES = ("_lifecycle", "cscc", "qscc")
 LOCAL_PACKAGE_TYPE = "ChaincodeLocalPackage"
+_LEGACY_LIFECYCLE = "lscc"
+_NO_LEGACY_LIFECYCLE = (
+    "devnet has no legacy lifecycle: deploy with `peer lifecycle chaincode`, or use Hyperledger Fabric with "
+    "capabilities before V2_0"
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,8 @@ class Deployment:
         """
         if name in SYSTEM_CHAINCODES:
             return EndorsementInfo(VERSION)
+        if name == _LEGACY_LIFECYCLE:
+            raise ChaincodeError(_NO_LEGACY_LIFECYCLE)
         if simulator is None:
             raise ChaincodeError(
                 f"could not get current sequence for chaincode '{name}' on channel '{channel_id}': could not get "

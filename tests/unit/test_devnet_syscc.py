@@ -431,5 +431,7 @@ class TestLifecycle:
             assert deployment.endorsement_info(CHANNEL, CHAINCODE, simulator).server == server
             with pytest.raises(ChaincodeError, match="chaincode nothing not found"):
                 deployment.endorsement_info(CHANNEL, "nothing", simulator)
+            with pytest.raises(ChaincodeError, match="deploy with `peer lifecycle chaincode`"):
+                deployment.endorsement_info(CHANNEL, "lscc", simulator)
             # The sequence was read: an upgrade that is committed meanwhile makes this a conflict.
             assert b"namespaces/fields/asset/Sequence" in simulator.results()

@@ -5,54 +5,161 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fabric_fl.cli.output import Output, with_output
 from fabric_fl.cli.session import open_session, with_profile
 
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
-@click.command()
+    from fabric_fl.audit import RoundReplay, Verification
+
+_ROUNDS = ("ROUND", "MODEL", "COMMITTED", "RECOMPUTED", "RESULT")
+
+
+class _TaskOrCommand(click.Group):
+    """`audit TASK` is short for `audit task TASK`; a task that is called as a command needs the long form."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["task", *args]
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # `audit --profile X TASK` was all there was once
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["task", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_TaskOrCommand)
+def audit() -> None:
+    """Recompute what was decided: `audit TASK` from ledger and blobs, `audit verify FILE` from an export alone."""
+
+
+@audit.command("task")
 @click.argument("task")
-@click.option("--records", is_flag=True, help="Print the records instead, as JSON: what docs/audit.md asks `peer` for.")
 @with_profile
 @with_output
-def audit(task: str, records: bool, profile: Path, out: Output) -> None:
+def audit_task(task: str, profile: Path, out: Output) -> None:
     """Recompute every committed round of TASK from ledger and blobs alone; exit code 1 when anything differs."""
     from fabric_fl.audit import replay
 
-    if records:
-        out.value(_records(task, profile))
-        return
     # in a directory of the system's: what is recomputed is only compared
     with open_session(profile) as session, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
         rounds = list(replay(session.ledger, session.reader, task, Path(folder)))
-    rows = [
-        (
-            *(one.number, one.j, one.committed[:16], (one.recomputed or "")[:16]),
-            "identical" if one.identical else "; ".join(finding.message for finding in one.findings) or "differs",
-        )
-        for one in rounds
-    ]
     identical = all(one.identical for one in rounds)
-    value = {
-        "task": task,
-        "identical": identical,
-        "rounds": [{**dataclasses.asdict(one), "identical": one.identical} for one in rounds],
-    }
-    out.table(("ROUND", "MODEL", "COMMITTED", "RECOMPUTED", "RESULT"), rows, value)
+    value = {"task": task, "identical": identical, "first": _first(rounds), "rounds": _values(rounds)}
+    out.table(_ROUNDS, _rows(rounds), value)
     if not identical:
+        click.echo(_first(rounds), err=True)
         sys.exit(1)
 
 
-def _records(task: str, profile: Path) -> dict[str, Any]:
-    from fabric_fl import evidence
+@audit.command("export")
+@click.argument("task")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--no-blobs", is_flag=True, help="Leave the blobs out, as for those who may not read them.")
+@with_profile
+@with_output
+def export_(task: str, file: Path, no_blobs: bool, profile: Path, out: Output) -> None:
+    """Write all of TASK into FILE: blocks, certificates and, as a validator of the task, blobs."""
+    from fabric_fl.audit import export
     from fabric_fl.fabric.profile import ConnectionProfile
-    from fabric_fl.gateway import connect
 
-    loaded = ConnectionProfile.load(profile)
-    settings = loaded.participant
-    with connect(loaded) as gateway:
-        return evidence.records(gateway.network(settings.channel), settings.chaincode, loaded, task)
+    settings = ConnectionProfile.load(profile).participant
+    with open_session(profile) as session:
+        validates = session.msp_id in session.ledger.electorate(task).validators
+        reader = session.reader if validates and not no_blobs else None
+        done = export(session.network, settings.chaincode, task, file, reader)
+    value = {"file": str(file), "size": file.stat().st_size, **dataclasses.asdict(done)}
+    lost = f", {len(done.missing)} blobs are no longer to be had" if done.missing else ""
+    out.text(f"{file}: {done.blocks} blocks, {done.blobs} blobs{lost}, {value['size']} bytes", value)
+
+
+@audit.command("verify")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--roots",
+    type=click.Path(path_type=Path, exists=True),
+    help="PEM file, or a folder of them: the root certificates that count. Otherwise compare the fingerprints shown.",
+)
+@with_output
+def verify_(file: Path, roots: Path | None, out: Output) -> None:
+    """Check an export without network, ledger or TensorFlow; exit code 1 when anything does not hold."""
+    from fabric_fl.audit import verify
+
+    found = verify(file, _certificates(roots) if roots else ())
+    rows = [
+        *(("finding", finding.where, finding.organisation, finding.message) for finding in found.findings),
+        *((f"round {one.number}", one.committed[:16], "", _outcome(one)) for one in found.rounds),
+        *(("root", msp_id, digest[:16], "") for msp_id, digests in found.roots.items() for digest in digests),
+        ("holds" if found.holds else "DOES NOT HOLD", f"{found.blocks} blocks", f"{found.transactions} tx", ""),
+    ]
+    out.table(("WHAT", "WHERE", "WHO", "RESULT"), rows, _value(found))
+    if not found.holds:
+        sys.exit(1)
+
+
+@audit.command("replay")
+@click.argument("task")
+@click.option("--without", "organisation", required=True, metavar="ORG", help="MSP id of who is left out.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where the last model goes.")
+@with_profile
+@with_output
+def replay_(task: str, organisation: str, output: Path | None, profile: Path, out: Output) -> None:
+    """Rebuild TASK's models from the others' recorded updates, as if ORG had not taken part; no retraining."""
+    from fabric_fl.audit import without
+
+    target = output or Path(f"{task}-without-{organisation}.safetensors")
+    with open_session(profile) as session, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
+        rounds = list(without(session.ledger, session.reader, task, organisation, Path(folder), target))
+    rows = [(one.number, one.j, one.committed[:16], one.rebuilt[:16], one.included) for one in rounds]
+    value = {"task": task, "without": organisation, "file": str(target)}
+    value["rounds"] = [dataclasses.asdict(one) for one in rounds]  # type: ignore[assignment]
+    out.table(("ROUND", "MODEL", "COMMITTED", "REBUILT", "FROM"), rows, value)
+
+
+def _outcome(one: RoundReplay) -> str:
+    return "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
+
+
+def _rows(rounds: Sequence[RoundReplay]) -> list[tuple[object, ...]]:
+    return [(one.number, one.j, one.committed[:16], (one.recomputed or "")[:16], _outcome(one)) for one in rounds]
+
+
+def _values(rounds: Sequence[RoundReplay]) -> list[dict[str, Any]]:
+    return [{**dataclasses.asdict(one), "identical": one.identical} for one in rounds]
+
+
+def _first(rounds: Sequence[RoundReplay]) -> str | None:
+    """Returns the first round that does not agree, and whose record it is."""
+    for one in rounds:
+        if not one.identical:
+            who = next((finding.organisation for finding in one.findings if finding.organisation), None)
+            return f"round {one.number} is the first that differs" + (f"; the record is {who}'s" if who else "")
+    return None
+
+
+def _value(found: Verification) -> dict[str, Any]:
+    return {
+        "holds": found.holds,
+        "about": dict(found.about),
+        "blocks": found.blocks,
+        "transactions": found.transactions,
+        "roots": {msp_id: list(digests) for msp_id, digests in found.roots.items()},
+        "findings": [dataclasses.asdict(finding) for finding in found.findings],
+        "rounds": _values(found.rounds),
+    }
+
+
+def _certificates(path: Path) -> list[Certificate]:
+    from cryptography import x509
+
+    files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
+    return [certificate for file in files for certificate in x509.load_pem_x509_certificates(file.read_bytes())]

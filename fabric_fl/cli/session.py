@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from fabric_fl.blobs import BlobReader, BlobStore
+    from fabric_fl.gateway import Network
     from fabric_fl.ledger import FLLedger
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,7 @@ class Session:
     """A connection to the ledger, and the blob stores beside it."""
 
     msp_id: str
+    network: Network
     ledger: FLLedger
     store: BlobStore
     reader: BlobReader
@@ -48,7 +50,7 @@ def open_session(profile: Path) -> Iterator[Session]:
     with connect(loaded) as gateway:
         network = gateway.network(settings.channel)
         ledger = FLLedger.on(network, settings.chaincode, patience=_PATIENCE_SECONDS)
-        yield Session(settings.msp_id, ledger, store, BlobReader(store, others))
+        yield Session(settings.msp_id, network, ledger, store, BlobReader(store, others))
 
 
 def with_profile(command: F) -> F:

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fabric_fl.aggregation import AggregationResult, BlobFile, RoundInputs, UpdateInput, aggregate
+from fabric_fl.aggregation import (
+    AggregationError,
+    AggregationResult,
+    BlobFile,
+    RoundInputs,
+    UpdateInput,
+    aggregate,
+)
+from fabric_fl.audit.finding import Finding
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
@@ -20,22 +28,7 @@ from fl_chaincode import hashes, selection, settlement
 from fl_chaincode.decision import proven
 from fl_chaincode.records import COMMITTED, Model, Round, Task
 
-__all__ = ["Finding", "RoundReplay", "replay"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that the ledger says and the replay does not.
-
-    Attributes:
-        what: the part of the round, such as ``model`` or ``proof``.
-        organisation: whose record it is; None for a record of the state machine.
-        message: one sentence.
-    """
-
-    what: str
-    organisation: str | None
-    message: str
+__all__ = ["RoundReplay", "replay"]
 
 
 @dataclass(frozen=True)
@@ -91,19 +84,23 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
             *_payments(task, round_, record, attested, settled.get(round_.number)),
         ]
         try:
-            result = _recompute(task, round_, record, updates, models, reader, files, folder)
+            result = aggregate(round_inputs(task, round_, record, updates, models, reader, files), folder)
         except BlobUnavailableError as error:
             findings.append(Finding("blob", None, f"a blob has expired or cannot be read: {error.message}"))
             yield RoundReplay(round_.number, round_.j, record.digest, None, tuple(findings))
             committed = models.files(round_.j)
             files = committed.model, committed.state
             continue
+        except AggregationError as error:
+            findings.append(Finding("result", None, f"what was included cannot be summed: {error}"))
+            yield RoundReplay(round_.number, round_.j, record.digest, None, tuple(findings))
+            return
         findings += _result(record, result)
         yield RoundReplay(round_.number, round_.j, record.digest, result.model.digest, tuple(findings))
         files = result.model, result.state
 
 
-def _recompute(
+def round_inputs(
     task: Task,
     round_: Round,
     record: Model,
@@ -111,8 +108,12 @@ def _recompute(
     models: CommittedModels,
     reader: BlobReader,
     files: tuple[BlobFile, BlobFile | None],
-    folder: Path,
-) -> AggregationResult:
+) -> RoundInputs:
+    """What validators summed in a committed round, on top of these model and state files.
+
+    Raises:
+        BlobUnavailableError: An update is not to be had.
+    """
     arrived = {*record.included, *record.refused}
     inputs = []
     for update, reveal in updates:
@@ -120,24 +121,22 @@ def _recompute(
             continue
         path = None
         if record.refused.get(update.participant) != "FL-BLOB-SIZE":  # such a blob was never read by anybody
-            path = reader.fetch(reveal.digest, reveal.size, models.sources([update.participant]))
+            sources = models.sources([update.participant, *record.attested_by])
+            path = reader.fetch(reveal.digest, reveal.size, sources)
         inputs.append(UpdateInput(update.participant, path, reveal.digest, reveal.size, reveal.num_examples))
-    return aggregate(
-        RoundInputs(
-            task=task.id,
-            round=round_.number,
-            attempt=record.attempt,
-            base=round_.base,
-            model=files[0],
-            state=files[1],
-            updates=tuple(inputs),
-            f=task.quantisation.f,
-            bound=task.quantisation.bound,
-            max_examples=task.max_examples,
-            server=task.server.to_json(),
-            rule=task.aggregation.to_json(),
-        ),
-        folder,
+    return RoundInputs(
+        task=task.id,
+        round=round_.number,
+        attempt=record.attempt,
+        base=round_.base,
+        model=files[0],
+        state=files[1],
+        updates=tuple(inputs),
+        f=task.quantisation.f,
+        bound=task.quantisation.bound,
+        max_examples=task.max_examples,
+        server=task.server.to_json(),
+        rule=task.aggregation.to_json(),
     )
 
 

@@ -1,0 +1,120 @@
+"""Writing all that an audit needs into one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fabric_fl.aggregation import BlobFile
+from fabric_fl.audit import archive
+from fabric_fl.blobs import BlobReader, BlobUnavailableError
+from fabric_fl.devnet.channelconfig import ChannelConfig
+from fabric_fl.gateway.network import Network
+from fabric_fl.ledger import FLLedger
+from fabric_fl.models import CommittedModels
+from fl_chaincode.records import COMMITTED, Task
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export holds.
+
+    Attributes:
+        missing: Digests of blobs that no store had any more.
+    """
+
+    blocks: int
+    blobs: int
+    missing: tuple[str, ...]
+
+
+def export(network: Network, chaincode: str, task_id: str, path: Path, reader: BlobReader | None = None) -> Exported:
+    """Writes a task's export: every block of its channel, the organisations' root certificates, and its blobs.
+
+    Args:
+        network: The channel; its peer's blocks are exported.
+        chaincode: The contract's name.
+        task_id: The task.
+        path: The file.
+        reader: Where blobs are fetched; None where the exporter may not read them, who then exports none.
+
+    Raises:
+        LedgerRefused: There is no such task.
+        GatewayError: The peer's blocks could not be read.
+    """
+    ledger = FLLedger.on(network, chaincode)
+    task = ledger.task(task_id)
+    blobs: dict[str, BlobFile] = {}
+    missing: tuple[str, ...] = ()
+    if reader is not None:
+        blobs, missing = _blobs(ledger, reader, task)
+    height, files = network.height(), {}
+    roots: dict[str, bytes] = {}
+    with network.block_events(start_block=0) as blocks:
+        for block in blocks:
+            number = block.header.number
+            if number == 0:
+                roots = root_certificates(ChannelConfig.from_block(block))
+            files[f"blocks/{number:08d}.block"] = block.SerializeToString()
+            if number == height - 1:
+                break
+    files |= {f"certificates/{msp_id}.pem": pem for msp_id, pem in roots.items()}
+    contents: Mapping[str, bytes | Path] = files | {f"blobs/{digest}": file.path for digest, file in blobs.items()}
+    about = {
+        "blobs": reader is not None,
+        "chaincode": chaincode,
+        "channel": network.name,
+        "height": height,
+        "missing": list(missing),
+        "schema": SCHEMA,
+        "task": task_id,
+    }
+    archive.write(path, about, contents)
+    return Exported(height, len(blobs), missing)
+
+
+def root_certificates(config: ChannelConfig) -> dict[str, bytes]:
+    """Each organisation's root certificates, PEM, by MSP id, as the channel's configuration has them."""
+    return {
+        msp_id: b"".join(sorted(each.public_bytes(Encoding.PEM) for each in msp.root_certs))
+        for msp_id, msp in sorted(config.msps.msps.items())
+    }
+
+
+def _blobs(ledger: FLLedger, reader: BlobReader, task: Task) -> tuple[dict[str, BlobFile], tuple[str, ...]]:
+    """The initial model and every update that counted; where one is missing, what the round committed, too."""
+    found: dict[str, BlobFile] = {}
+    missing: list[str] = []
+    models = CommittedModels(ledger, reader, task)
+    initial = models.weights(0)
+    found[initial.digest] = initial
+    for round_ in ledger.rounds(task.id):
+        if round_.status != COMMITTED:
+            continue
+        record = models.record(round_.j)
+        complete = True
+        for update, reveal in ledger.updates(task.id, round_.number):
+            if reveal is None or update.participant not in {*record.included, *record.refused}:
+                continue
+            if record.refused.get(update.participant) == "FL-BLOB-SIZE":
+                continue  # nobody ever read it
+            try:
+                sources = models.sources([update.participant, *record.attested_by])
+                path = reader.fetch(reveal.digest, reveal.size, sources)
+                found[reveal.digest] = BlobFile(path, reveal.digest, reveal.size)
+            except BlobUnavailableError:
+                missing.append(reveal.digest)
+                complete = False
+        if not complete:
+            try:
+                files = models.files(round_.j)
+            except BlobUnavailableError:
+                missing.append(record.digest)
+                continue
+            found |= {file.digest: file for file in (files.model, files.state) if file is not None}
+    return dict(sorted(found.items())), tuple(sorted(missing))

@@ -1,0 +1,120 @@
+"""Checking an export with nothing but itself, and the root certificates that its reader trusts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fabric_fl.audit.archive import Archive, read
+from fabric_fl.audit.chain import Chain, ChainBroken
+from fabric_fl.audit.derived import derived_ledger
+from fabric_fl.audit.export import SCHEMA, root_certificates
+from fabric_fl.audit.finding import Finding
+from fabric_fl.audit.replay import RoundReplay, replay
+from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobUnavailableError
+from fabric_fl.ledger import FLLedger, LedgerRefused
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What checking an export gave.
+
+    Attributes:
+        about: The export's manifest.
+        blocks: How many hold.
+        transactions: How many were judged.
+        rounds: Replayed; empty for an export without blobs.
+        roots: SHA-256 of the root certificates that everything hangs on, by MSP id.
+        findings: What does not hold, in the order of the file.
+    """
+
+    about: Mapping[str, Any]
+    blocks: int = 0
+    transactions: int = 0
+    rounds: tuple[RoundReplay, ...] = ()
+    roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not self.findings and all(one.identical for one in self.rounds)
+
+
+def verify(path: Path, roots: Sequence[x509.Certificate] = ()) -> Verification:
+    """Checks a file that `export` wrote.
+
+    Args:
+        path: The file.
+        roots: The root certificates that its reader has from elsewhere. Where none are given those in the channel's
+            first block count, and whoever reads the answer compares their fingerprints.
+    """
+    archive = read(path)
+    if archive.findings:
+        return Verification(archive.about, findings=archive.findings)
+    about = archive.about
+    if about.get("schema") != SCHEMA:
+        finding = Finding("file", None, f"its schema is {about.get('schema')!r}; known is {SCHEMA}", "manifest.json")
+        return Verification(about, findings=(finding,))
+    chain = Chain(about["channel"], about["chaincode"])
+    try:
+        return _verify(archive, chain, roots)
+    finally:
+        chain.close()
+
+
+def _verify(archive: Archive, chain: Chain, roots: Sequence[x509.Certificate]) -> Verification:
+    about, findings, blocks = archive.about, [], 0
+    names = archive.names("blocks")
+    expected = [f"blocks/{number:08d}.block" for number in range(about["height"])]
+    if names != expected:
+        findings.append(Finding("file", None, f"there are {len(names)} blocks and {len(expected)} belong there"))
+    try:
+        for number, name in enumerate(names):
+            findings += chain.add(number, archive.content(name))
+            blocks += 1
+    except ChainBroken as broken:
+        return Verification(about, blocks, chain.transactions, findings=(*findings, broken.finding))
+    findings += _roots(archive, chain, roots)
+    fingerprints = {
+        msp_id: tuple(root.fingerprint(hashes.SHA256()).hex() for root in msp.root_certs)
+        for msp_id, msp in sorted(chain.config.msps.msps.items())
+    }
+    ledger = derived_ledger(chain.ledger, about["chaincode"])
+    rounds: tuple[RoundReplay, ...] = ()
+    if about["blobs"]:
+        try:
+            rounds = _replayed(archive, ledger)
+        except (LedgerRefused, BlobCorruptError, BlobUnavailableError) as error:
+            findings.append(Finding("task", None, str(error)))
+    return Verification(about, blocks, chain.transactions, rounds, fingerprints, tuple(findings))
+
+
+def _roots(archive: Archive, chain: Chain, trusted: Sequence[x509.Certificate]) -> list[Finding]:
+    findings = []
+    own = root_certificates(chain.config)
+    for name in archive.names("certificates"):
+        msp_id = Path(name).stem
+        if archive.content(name) != own.get(msp_id):
+            findings.append(Finding("certificate", msp_id, "these are not the channel's root certificates", name))
+    if trusted:
+        known = {root.public_bytes(Encoding.DER) for root in trusted}
+        for msp_id, msp in sorted(chain.config.msps.msps.items()):
+            if any(root.public_bytes(Encoding.DER) not in known for root in msp.root_certs):
+                message = "its root certificate is not among those that were given"
+                findings.append(Finding("certificate", msp_id, message, "block 0"))
+    return findings
+
+
+def _replayed(archive: Archive, ledger: FLLedger) -> tuple[RoundReplay, ...]:
+    with tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
+        store = BlobStore(Path(folder) / "blobs")
+        for name in archive.names("blobs"):
+            store.put(archive.content(name), Path(name).name)
+        return tuple(replay(ledger, BlobReader(store, {}), archive.about["task"], Path(folder) / "replay"))

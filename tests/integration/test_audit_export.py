@@ -1,0 +1,195 @@
+"""A task's export: checked on its own, and every changed byte of it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography import x509
+from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
+from fabric_protos.common import common_pb2
+
+from fabric_fl.audit import archive, export, verify
+from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.fabric.profile import ConnectionProfile
+from fabric_fl.fabric.protoutil import COMMIT_HASH, SIGNATURES, TRANSACTIONS_FILTER
+
+FLIPS = 400 if os.environ.get("SOAK") else 60
+RESEALED = 60 if os.environ.get("SOAK") else 12
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Iterator[Tasks]:
+    with three_organisations() as running:
+        running.create("task-1", rounds=2, k=2, min_updates=1)
+        running.finish("task-1")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def exported(tasks: Tasks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "task-1.tar"
+    with tasks.network.gateway("org2") as gateway:
+        done = export(gateway.network(tasks.network.channel), "fl", "task-1", path, reader_of(tasks, "Org2MSP"))
+    assert done.missing == ()
+    assert done.blobs == 5  # the initial model, and two updates of each round
+    return path
+
+
+def reader_of(tasks: Tasks, msp_id: str) -> BlobReader:
+    settings = ConnectionProfile.load(tasks.folder(msp_id)).participant
+    others = {other: BlobStore(url) for other, url in settings.stores.items() if other != msp_id}
+    return BlobReader(BlobStore(settings.store), others)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    read = archive.read(path)
+    return {name: read.content(name) for name in read.members}
+
+
+def resealed(source: Path, target: Path, name: str, content: bytes) -> Path:
+    """A file as somebody makes it who changes a member and writes a new manifest."""
+    archive.write(target, archive.read(source).about, contents(source) | {name: content})
+    return target
+
+
+def test_an_export_holds_and_gives_the_committed_models(exported: Path, tasks: Tasks) -> None:
+    found = verify(exported)
+    assert found.findings == ()
+    assert [one.recomputed for one in found.rounds] == tasks.digests("task-1")[1:]
+    assert found.holds
+    assert found.blocks == archive.read(exported).about["height"]
+    assert found.transactions >= found.blocks
+
+
+def test_exports_at_one_height_are_equal_whoever_makes_them(exported: Path, tasks: Tasks, tmp_path: Path) -> None:
+    with tasks.network.gateway("org3") as gateway:
+        network = gateway.network(tasks.network.channel)
+        export(network, "fl", "task-1", tmp_path / "b.tar", reader_of(tasks, "Org3MSP"))
+    assert (tmp_path / "b.tar").read_bytes() == exported.read_bytes()
+
+
+def test_an_export_without_blobs_holds_as_far_as_it_goes(tasks: Tasks, tmp_path: Path) -> None:
+    with tasks.network.gateway("org1") as gateway:
+        export(gateway.network(tasks.network.channel), "fl", "task-1", tmp_path / "bare.tar")
+    found = verify(tmp_path / "bare.tar")
+    assert found.holds
+    assert found.rounds == ()
+    assert not archive.read(tmp_path / "bare.tar").names("blobs")
+
+
+def test_the_given_roots_decide(exported: Path, tasks: Tasks) -> None:
+    read = archive.read(exported)
+    roots = {name: x509.load_pem_x509_certificate(read.content(name)) for name in read.names("certificates")}
+    assert len(roots) == len(ORGANISATIONS) + 1  # the orderer's
+    assert verify(exported, list(roots.values())).holds
+    del roots["certificates/Org1MSP.pem"]
+    found = verify(exported, list(roots.values()))
+    assert [(finding.what, finding.organisation) for finding in found.findings] == [("certificate", "Org1MSP")]
+
+
+def test_verifying_loads_no_tensorflow_and_needs_no_network(exported: Path) -> None:
+    program = """
+import socket, sys
+def refuse(*_args, **_more): raise OSError("no network")
+socket.socket.connect = refuse
+from pathlib import Path
+from fabric_fl.audit import verify
+print(verify(Path(sys.argv[1])).holds, any(name.startswith("tensorflow") for name in sys.modules))
+"""
+    command = [sys.executable, "-c", program, str(exported)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True", "False"]
+
+
+def test_any_flipped_byte_is_found_and_located(exported: Path, tmp_path: Path, record_property) -> None:
+    record_property("count", FLIPS)
+    good, path = exported.read_bytes(), tmp_path / "flipped.tar"
+    members = archive.read(exported).members.values()
+    random = np.random.default_rng(0)
+    # the first and the last byte of everything, the paddings, and some anywhere
+    edges = [at for one in members for at in (one.offset - 512, one.offset, one.offset + one.size - 1, one.offset - 1)]
+    chosen = [0, 512, len(good) - 1, *random.choice(edges, FLIPS), *random.integers(0, len(good), FLIPS)]
+    for at in map(int, chosen):
+        path.write_bytes(good[:at] + bytes([good[at] ^ (1 << int(random.integers(8)))]) + good[at + 1 :])
+        findings = archive.read(path).findings
+        assert len(findings) == 1, at
+        start = int(findings[0].where.removeprefix("byte "))
+        assert start <= at, (at, findings)
+        within = [one for one in members if one.offset <= at < one.offset + one.size]
+        if within:
+            assert within[0].name in findings[0].message
+    assert not verify(path).holds
+
+
+def test_a_cut_or_longer_file_is_found(exported: Path, tmp_path: Path) -> None:
+    good, path = exported.read_bytes(), tmp_path / "cut.tar"
+    for content in (good[:-1], good + b"\0", good[: len(good) // 2], good[:100], b""):
+        path.write_bytes(content)
+        assert not verify(path).holds
+
+
+def test_a_byte_of_a_block_is_found_though_the_manifest_was_written_anew(
+    exported: Path, tmp_path: Path, record_property
+) -> None:
+    record_property("count", RESEALED)
+    random = np.random.default_rng(1)
+    blocks = archive.read(exported).names("blocks")
+    for name in random.choice(blocks[1:], RESEALED):
+        content = bytearray(archive.read(exported).content(str(name)))
+        at = int(random.integers(len(content)))
+        content[at] ^= 1 << int(random.integers(8))
+        found = verify(resealed(exported, tmp_path / "changed.tar", str(name), bytes(content)))
+        assert not found.holds, (name, at)
+        number = int(Path(str(name)).stem)
+        # what a header commits to shows at the block after it, which names it
+        assert found.findings[0].where.split(",")[0] in (f"block {number}", f"block {number + 1}"), (name, at)
+
+
+def parsed(path: Path, number: int) -> common_pb2.Block:
+    return common_pb2.Block.FromString(archive.read(path).content(f"blocks/{number:08d}.block"))
+
+
+@pytest.mark.parametrize("slot", [SIGNATURES, TRANSACTIONS_FILTER, COMMIT_HASH])
+def test_what_a_peer_or_an_orderer_adds_to_a_block_is_checked(exported: Path, tmp_path: Path, slot: int) -> None:
+    block = parsed(exported, 4)
+    metadata = bytearray(block.metadata.metadata[slot])
+    metadata[-1] ^= 1
+    block.metadata.metadata[slot] = bytes(metadata)
+    name = "blocks/00000004.block"
+    found = verify(resealed(exported, tmp_path / "changed.tar", name, block.SerializeToString()))
+    kinds = {SIGNATURES: "orderer", TRANSACTIONS_FILTER: "flags", COMMIT_HASH: "state"}
+    assert found.findings[0].what == kinds[slot]
+    assert found.findings[0].where.startswith("block 4")
+
+
+def test_other_bytes_under_a_blobs_name_are_not_taken_for_it(exported: Path, tmp_path: Path) -> None:
+    name = archive.read(exported).names("blobs")[0]
+    found = verify(resealed(exported, tmp_path / "changed.tar", name, b"something else"))
+    assert not found.holds
+    assert any(Path(name).name in str(finding) for finding in found.findings)
+
+
+def test_the_commands_export_verify_and_replay(tasks: Tasks, tmp_path: Path) -> None:
+    def run(*arguments: str, code: int = 0) -> dict:
+        command = [Path(sys.executable).parent / "fabric-fl", "audit", *arguments, "--format", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    profile = ("--profile", str(tasks.folder("Org1MSP")))
+    file, model = tmp_path / "task-1.tar", tmp_path / "rebuilt.safetensors"
+    assert run("task-1", *profile)["identical"]
+    assert run("export", "task-1", str(file), *profile)["blobs"] == 5
+    assert run("verify", str(file))["holds"]
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert not run("verify", str(file), code=1)["holds"]
+    rebuilt = run("replay", "task-1", "--without", "Org2MSP", "--output", str(model), *profile)
+    digest = subprocess.run(["sha256sum", model], capture_output=True, text=True, check=True).stdout.split()[0]
+    assert rebuilt["rounds"][-1]["rebuilt"] == digest
+    assert all("Org2MSP" not in one["included"] for one in rebuilt["rounds"])

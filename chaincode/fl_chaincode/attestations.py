@@ -117,6 +117,7 @@ def _check_content(state: Writer, round_: Round, attestation: Attestation) -> No
 
 
 def read(state: Reader, task_id: str, number: int, organisation: str) -> dict[str, Any]:
+    """Return one organisation's attestation of a round, and the scores that it opened."""
     lookup.round_record(state, task_id, number)
     stored = state.get(Attestation, task_id, number, organisation)
     if stored is None:
@@ -125,6 +126,7 @@ def read(state: Reader, task_id: str, number: int, organisation: str) -> dict[st
 
 
 def list_round(state: Reader, task_id: str, number: int) -> list[dict[str, Any]]:
+    """Return all attestations of a round, each with the opened scores."""
     round_ = lookup.round_record(state, task_id, number)
     openings = lookup.openings(state, round_)
     return [

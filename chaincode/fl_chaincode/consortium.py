@@ -30,4 +30,5 @@ def init(state: Writer, caller: Caller, configured: Sequence[str]) -> Consortium
 
 
 def read(state: Reader) -> Consortium:
+    """Return the members of the consortium."""
     return access.consortium(state)

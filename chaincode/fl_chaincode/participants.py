@@ -127,4 +127,5 @@ def read(state: Points, organisation: str) -> Participant:
 
 
 def list_all(state: Reader) -> list[Participant]:
+    """Return all participants, in the order of their ids."""
     return list(state.scan(Participant))

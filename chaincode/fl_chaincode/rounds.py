@@ -62,9 +62,11 @@ def seal(state: Writer, _caller: Caller, task_id: str, number: int) -> Round:
 
 
 def read(state: Reader, task_id: str, number: int) -> Round:
+    """Return a round as the protocol sees it: sealed as soon as every selected participant has submitted."""
     return lookup.effective(state, lookup.round_record(state, task_id, number))
 
 
 def list_task(state: Reader, task_id: str) -> list[Round]:
+    """Return all rounds of a task, each as the protocol sees it."""
     lookup.task(state, task_id)
     return [lookup.effective(state, round_) for round_ in state.scan(Round, task_id)]

@@ -56,8 +56,10 @@ def _check_organisations(state: Points, task: Task) -> None:
 
 
 def read(state: Reader, task_id: str) -> Task:
+    """Return a task's specification."""
     return lookup.task(state, task_id)
 
 
 def list_all(state: Reader) -> list[Task]:
+    """Return the specifications of all tasks."""
     return list(state.scan(Task))

@@ -108,6 +108,7 @@ def _check_opening(state: Writer, caller: Caller, round_: Round, claim: RevealCl
 
 
 def read(state: Reader, task_id: str, number: int, participant: str) -> dict[str, Any]:
+    """Return one participant's update of a round, and what it revealed."""
     lookup.round_record(state, task_id, number)
     update = state.get(Update, task_id, number, participant)
     if update is None:
@@ -116,5 +117,6 @@ def read(state: Reader, task_id: str, number: int, participant: str) -> dict[str
 
 
 def list_round(state: Reader, task_id: str, number: int) -> list[dict[str, Any]]:
+    """Return all updates of a round, each with what was revealed."""
     round_ = lookup.round_record(state, task_id, number)
     return [read(state, task_id, number, participant) for participant in sorted(lookup.submitted(state, round_))]

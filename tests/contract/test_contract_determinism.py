@@ -11,7 +11,7 @@ import pytest
 import fl_chaincode
 
 PACKAGE = Path(fl_chaincode.__file__).parent
-SHELL = ("__main__.py", "server.py", "memory.py", "caller.py")  # around the rules, not among them
+SHELL = ("__main__.py", "server.py", "memory.py", "caller.py", "reference.py")  # around the rules, not among them
 RULES = sorted(path for path in PACKAGE.glob("*.py") if path.name not in SHELL)
 
 PLAY = """
@@ -26,15 +26,26 @@ def record(*call):
                          transaction.outcome)).encode())
     return transaction
 scenario.endorse = record
-scenario.create(budget=1000, trainers=[ORG3, ORG2, ORG1])
+for one in scenario.organisations:
+    scenario.declare(one)
+stop = {"metric": "loss", "direction": "min", "patience": 9}
+scenario.create(budget=1000, rounds=5, trainers=[ORG3, ORG2, ORG1], purpose="sepsis", stop=stop)
+for one in (ORG3, ORG1):
+    scenario.call(one, "validators:Vote", TASK, {"term": 0, "validators": [ORG3, ORG2], "q": 2})
 scores = {ORG3: 3, ORG1: 1, ORG2: 2}
 scenario.play(1, scores=scores)
 for one in scenario.organisations:
     scenario.open(one, 1, scores)
-scenario.vote("abort", 2, 0, ORG2, ORG1)
+scenario.submit(ORG1, 2)
+for one in (ORG2, ORG3):
+    blamed = {"refused": {ORG3: "FL-BLOB-SIZE", ORG1: "FL-BLOB-BOUND", ORG2: "FL-BLOB-SIZE"}}
+    scenario.call(one, "rounds:Vote", TASK, 2, "abort", 0, blamed)
 scenario.call(ORG3, "rounds:Abort", TASK, 2)
 scenario.play(3, scores=scores)
-for function in ("tasks:Status", "scores:List", "rounds:List"):
+scenario.carry("suspend", ORG1)
+scenario.call(ORG2, "declarations:Revoke", "sepsis", 1)
+scenario.call(ORG3, "tasks:Cancel", TASK)
+for function in ("tasks:Status", "scores:List", "rounds:List", "models:List", "validators:Read"):
     scenario.read(function, TASK)
 print(written.hexdigest())
 """

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from contract_scenario import ORG1, ORG2, TASK, Scenario, argument, caller, examples, specification
+from contract_scenario import ORG1, ORG2, TASK, Scenario, argument, caller, declaration, examples, specification
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +50,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | WORDS, inner, max_size=4),
     max_leaves=8,
 )
+STOP = {"metric": "loss", "direction": "min", "target": 1, "patience": 2, "min_delta": 3}
 NAMES = ["", ":", "rounds", "rounds:", ":Read", "Read", "__init__", "rounds:Read:x", "rounds.Read", " rounds:Read"]
 ARGUMENTS = TEXT | JSON.map(json.dumps)
 
@@ -69,7 +70,12 @@ def valid(scenario: Scenario) -> dict[str, list]:
     entry = scenario.read("tokens:Entries", ORG1)[0]["id"]
     return {
         "participants:Register": [{"name": "a", "description": "b"}],
-        "tasks:Create": [specification(id="t2", budget=10), {"inputs": [entry]}],
+        "participants:Update": [{"name": "a", "description": "b"}],
+        "consortium:Vote": [{"request_id": "m", "kind": "suspend", "subject": ORG2}],
+        "declarations:Submit": [declaration()],
+        "validators:Vote": [TASK, {"term": 0, "validators": [ORG1, ORG2], "q": 2}],
+        "rounds:Vote": [TASK, 2, "abort", 0, {"refused": {ORG2: "FL-BLOB-BOUND"}}],
+        "tasks:Create": [specification(id="t2", budget=10, purpose=None, stop=STOP), {"inputs": [entry]}],
         "updates:Submit": [TASK, 2, H("c")],
         "updates:Reveal": [TASK, 1, scenario.opening_of(ORG1, 1)],
         "attestations:Submit": [TASK, 1, scenario.claim(ORG1, 1, scores={ORG1: 1, ORG2: 2})],

@@ -33,7 +33,7 @@ class Value:
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if not isinstance(value, dict) or any(name not in fields for name in value):
             raise FLError("FL-RECORD-SCHEMA", f"this is no {cls.__name__} record of schema {SCHEMA}")
-        if any(name not in value and _required(field) for name, field in fields.items()):
+        if any(name not in value and is_required(field) for name, field in fields.items()):
             raise FLError("FL-RECORD-SCHEMA", f"this {cls.__name__} record lacks a field")
         absent = [name for name, field in fields.items() if field.default is None and value.get(name) is None]
         return cls(**{name: None if name in absent else cls._field(name, item) for name, item in value.items()})
@@ -82,7 +82,7 @@ def _items(value: Value) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}  # type: ignore[arg-type]
 
 
-def _required(field: "dataclasses.Field[Any]") -> bool:
+def is_required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 

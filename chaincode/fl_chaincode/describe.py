@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fl_chaincode import probe
-from fl_chaincode.codec import SCHEMA, Record, Value
+from fl_chaincode.codec import SCHEMA, Record, Value, is_required
 from fl_chaincode.errors import HELP
 from fl_chaincode.kinds import KINDS
 from fl_chaincode.probe import Schema
@@ -94,7 +94,9 @@ def _component(kind: type[Value], components: dict[str, Schema]) -> None:
     if issubclass(kind, Record):
         properties = {"schema": {"type": "integer", "minimum": SCHEMA, "maximum": SCHEMA}, **properties}
         described["key"] = "/".join([kind.PREFIX, *(f"<{part}>" for part in kind.KEY)])
-    required = list(properties)
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    later = [field.name for field in fields if not is_required(field)]  # records of before lack them
+    required = [name for name in properties if name not in later]
     components[kind.__name__] = {
         **described,
         "properties": properties,

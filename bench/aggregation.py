@@ -41,7 +41,7 @@ MEMORY = (2, 5, 20)  # updates
 MODEL = 100  # MB, beside which an interpreter with numpy is small
 BASE = "0" * 64
 F, BOUND, EXAMPLES = 24, 2**30, 100
-REPEATED = 7
+REPEATED = 100  # times a megabyte; at least 7 times
 
 
 def measure() -> list[Result]:
@@ -86,7 +86,9 @@ def _quantising() -> Result:
 
 def _child(what: str, folder: Path, size: int, count: int, *, cores: int) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.aggregation", what, str(folder), str(size), str(count), str(cores)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    # as in the worker, which has a thread a core of its own
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
     found: dict[str, float] = json.loads(answer.stdout)
     return found
 
@@ -131,10 +133,10 @@ def _sha_on_all(paths: list[Path], cores: int) -> None:
     pipeline.run(stages, 1, cores, 1)
 
 
-def _alternating(*works: Callable[[], None]) -> list[float]:
+def _alternating(size: int, *works: Callable[[], None]) -> list[float]:
     """Median seconds of each, taken in turns, so that the machine's other work meets all alike."""
     found: list[list[float]] = [[] for _ in works]
-    for _ in range(REPEATED):
+    for _ in range(max(7, REPEATED // size)):
         for seconds, work in zip(found, works, strict=True):
             began = time.perf_counter()
             work()
@@ -148,6 +150,7 @@ def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
     verify_and_sum(round_)
     even = paths[: len(paths) // cores * cores]
     sha, added, both, whole = _alternating(
+        size,
         lambda: _sha(paths),
         lambda: verify_and_sum(round_),
         lambda: _sha_on_all(even, cores),
@@ -175,7 +178,9 @@ def memory(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
 def quantising(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
     delta = np.random.default_rng(0).normal(0, 0.01, size * 250_000).astype(np.float32)
     tensors, target = Tensors.in_order([("kernel", delta)]), np.empty_like(delta)
-    quantised, copied = _alternating(lambda: quantise(tensors, F, BOUND) and None, lambda: np.copyto(target, delta))
+    quantised, copied = _alternating(
+        size, lambda: quantise(tensors, F, BOUND) and None, lambda: np.copyto(target, delta)
+    )
     return {"quantise": quantised, "copy": copied}
 
 

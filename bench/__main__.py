@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench import devnet, results
+from bench import aggregation, devnet, results
 from bench.child import Child
 from bench.memory import peak_per_model
 from bench.results import Result
@@ -48,6 +48,8 @@ def measure() -> list[Result]:
                 note="the whole process that sums, 3 updates of 100 MB",
             )
         )
+    _tell("aggregation")
+    found += aggregation.measure()
     _tell("devnet")
     found += [Result(one["name"], one["value"], one["target"], one["unit"], one["note"]) for one in devnet.measure()]
     return found

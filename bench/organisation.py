@@ -21,7 +21,9 @@ from fabric_fl.learning.tff_runtime import libraries
 def main() -> None:
     folder, index = sys.argv[1], int(sys.argv[2])
     steps: list[tuple[str, int, float]] = []
-    trainer = TFFTrainer(examples(index, EXAMPLES), holdout=examples(100 + index, HOLDOUT))
+    data, holdout = examples(index, EXAMPLES), examples(100 + index, HOLDOUT)
+    # with sgd equal to TFF's own round to the quantisation step, as tests/integration/test_tff_parity.py has it
+    trainer = TFFTrainer(data, holdout=holdout, path="in-process")
     libraries()
 
     def note(step: str, _task: str, number: int) -> None:

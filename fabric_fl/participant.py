@@ -41,7 +41,7 @@ __all__ = ["CommittedModel", "NotNamedError", "Participant"]
 logger = logging.getLogger(__name__)
 
 _POLL_S = 1.0  # events wake the loop; it looks by itself this often, for patience and for lost streams
-_SOON_S = 0.25  # after a step of its own, whose event wakes it too, unless the step was found done already
+_SOON_S = 0.5  # after a step of its own, whose event wakes it too, unless the step was found done already
 _REFUSALS = 5  # the same refusal so often in a row is no race that reading again resolves
 
 

@@ -10,7 +10,6 @@ from statistics import median
 
 from bench import aggregation, devnet, results
 from bench.child import Child
-from bench.memory import peak_per_model
 from bench.results import Result
 from bench.rounds import WARM_UP, Organisations, Timing, organisations
 from bench.workload import SIZES, Size
@@ -39,15 +38,6 @@ def measure() -> list[Result]:
             for number, size in enumerate(SIZES):
                 found += _rounds(number, size, reference, running, folder)
             found.append(_latency(running.ledger))
-        _tell("peak memory of aggregation")
-        found.append(
-            Result(
-                "peak memory of aggregation / model",
-                peak_per_model(folder),
-                3,
-                note="the whole process that sums, 3 updates of 100 MB",
-            )
-        )
     _tell("aggregation")
     found += aggregation.measure()
     _tell("devnet")

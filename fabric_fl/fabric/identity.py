@@ -171,6 +171,31 @@ class SigningIdentity:
                 return cls(identity, key)
         raise InvalidIdentity(f"{directory / 'keystore'} holds no key for the certificate of {identity.common_name!r}")
 
+    @classmethod
+    def from_pem(
+        cls, msp_id: str, certificate: str | Path, key: str | Path, password: bytes | None = None
+    ) -> SigningIdentity:
+        """Reads a certificate and its private key from files in PEM, wherever they lie.
+
+        Args:
+            msp_id: The organisation's.
+            certificate: The certificate's file.
+            key: The key's file, PKCS#8 or SEC 1.
+            password: Of the key's file, where it is encrypted.
+
+        Raises:
+            InvalidIdentity: A file cannot be read, or the key is not the certificate's.
+        """
+        try:
+            identity = Identity(msp_id, Path(certificate).read_bytes())
+            private = serialization.load_pem_private_key(Path(key).read_bytes(), password)
+        except (OSError, ValueError, TypeError) as error:
+            # what the library says of a key's file tells nothing of the key
+            raise InvalidIdentity(f"{certificate} and {key} are no identity: {error}") from error
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != identity.public_key:
+            raise InvalidIdentity(f"the key in {key} does not belong to the certificate in {certificate}")
+        return cls(identity, private)
+
     @property
     def msp_id(self) -> str:
         return self.identity.msp_id

@@ -202,6 +202,29 @@ def test_restart_replaces_one_process_and_everybody_endorses_again(folder, up, n
         time.sleep(0.1)
 
 
+def test_a_transaction_goes_on_at_the_organisations_other_peer_when_its_gateway_dies(folder, up):
+    """Sent through one peer; what became of it, the events since and the next transaction come from the other."""
+    supervisor = Supervisor(Home.at(folder / ".network"))
+    with connect(folder / ".network" / "org2") as gateway:
+        channel = gateway.network("fl")
+        contract, start = channel.contract("fl"), channel.height()
+        sent = contract.new_proposal("participants:Register", '{"name":"Hospital 2"}').endorse().submit()
+        with supervisor._rpc() as rpc:
+            rpc.stopProcess("peer0-org2")
+        try:
+            assert sent.status(timeout=20).successful
+            with channel.chaincode_events("fl", start_block=start) as events:
+                assert next(events).transaction_id == sent.transaction_id
+            contract.submit("participants:Register", '{"name":"Clinic 2"}')
+            assert json.loads(contract.evaluate("participants:Read", "Org2MSP"))["name"] == "Clinic 2"
+        finally:
+            supervisor.restart("peer0-org2")
+    deadline = time.monotonic() + 30
+    while any(network.status(folder / ".network").endorses.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def test_what_was_committed_is_there_after_down_and_up(folder, up):
     height = chain(folder, "org2")["height"]
     assert call(folder, "network", "down").returncode == 0

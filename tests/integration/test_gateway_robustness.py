@@ -1,13 +1,18 @@
 """The client on a bad day: every write happens once, every event is seen once, whatever is killed, cut or lost."""
 
+import json
+import shlex
+import subprocess
 import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
 
 import pytest
+import yaml
 
-from fabric_fl.gateway import retry
+from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.gateway import connect, connect_from_environment, retry
 from fabric_fl.ledger import FLLedger
 from fabric_fl.testing import Network
 
@@ -145,3 +150,37 @@ def test_organisations_that_write_one_record_at_once_both_get_through(ledgers, o
     assert failures == []
     assert one.supply() == before + 80
     assert one.balance("Org2MSP") == 80
+
+
+def test_the_env_file_that_the_peer_cli_reads_is_enough(network, ledgers):
+    script = f". {shlex.quote(str(network.organization('org2') / 'env'))} && env -0"
+    printed = subprocess.run(
+        ["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+    ).stdout
+    environ = dict(line.split("=", 1) for line in printed.decode().split("\0") if line)
+
+    with connect_from_environment(environ) as gateway:
+        assert gateway.identity.msp_id == "Org2MSP"
+        assert (
+            json.loads(gateway.network("fl").contract("fl").evaluate("participants:Read", "Org2MSP"))["name"] == "org2"
+        )
+
+
+def test_a_profile_in_yaml_two_pem_files_and_a_signing_hook_serve_as_well(network, ledgers, tmp_path):
+    folder = network.organization("org1")
+    path = tmp_path / "connection.yaml"
+    path.write_text(yaml.safe_dump(json.loads((folder / "connection.json").read_text())))
+    (key,) = (folder / "msp" / "keystore").iterdir()
+    (certificate,) = (folder / "msp" / "signcerts").iterdir()
+    signer = SigningIdentity.from_pem("Org1MSP", certificate, key)
+    signed = []
+
+    def hsm(digest):
+        signed.append(digest)
+        return signer.sign_digest(digest)
+
+    with connect(path, identity=signer.identity, sign=hsm) as gateway:
+        contract = gateway.network("fl").contract("fl")
+        contract.submit("participants:Register", '{"name":"by a hook"}')
+        assert json.loads(contract.evaluate("participants:Read", "Org1MSP"))["name"] == "by a hook"
+    assert len(signed) == 4, "proposal, transaction, commit status; and the query"

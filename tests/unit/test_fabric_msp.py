@@ -5,7 +5,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fabric_protos.msp import identities_pb2
 from hypothesis import given, settings
@@ -233,3 +233,25 @@ def test_an_msp_directory_gives_the_key_that_fits_the_certificate(tmp_path):
         SigningIdentity.from_msp_dir(tmp_path, "Org1MSP")
     with pytest.raises(InvalidIdentity, match="holds no certificate"):
         SigningIdentity.from_msp_dir(tmp_path / "nothing", "Org1MSP")
+
+
+@pytest.mark.parametrize("password", [None, b"only the operator knows"])
+def test_an_identity_is_read_from_two_pem_files(tmp_path, password):
+    signer = ORG.client
+    encryption = BestAvailableEncryption(password) if password else NoEncryption()
+    (tmp_path / "cert.pem").write_bytes(signer.identity.certificate_pem)
+    (tmp_path / "key.pem").write_bytes(signer.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    (tmp_path / "other.pem").write_bytes(
+        ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+
+    read = SigningIdentity.from_pem("Org1MSP", tmp_path / "cert.pem", tmp_path / "key.pem", password)
+
+    assert read.identity == signer.identity
+    assert read.identity.verify(b"message", read.sign(b"message"))
+    with pytest.raises(InvalidIdentity, match=r"other\.pem does not belong to the certificate"):
+        SigningIdentity.from_pem("Org1MSP", tmp_path / "cert.pem", tmp_path / "other.pem")
+    with pytest.raises(InvalidIdentity, match="no identity"):
+        SigningIdentity.from_pem("Org1MSP", tmp_path / "cert.pem", tmp_path / "key.pem", b"wrong")
+    with pytest.raises(InvalidIdentity, match="no identity"):
+        SigningIdentity.from_pem("Org1MSP", tmp_path / "none.pem", tmp_path / "key.pem", password)

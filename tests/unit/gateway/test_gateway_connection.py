@@ -1,13 +1,14 @@
 """Connections from profiles and from the environment."""
 
 import json
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from gateway_server import GatewayServer
 
-from fabric_fl.fabric.profile import ProfileError
-from fabric_fl.gateway import connect, connect_from_environment
+from fabric_fl.fabric.profile import ConnectionProfile, ProfileError
+from fabric_fl.gateway import EvaluateError, connect, connect_from_environment, open_channel
 
 
 @pytest.fixture
@@ -82,3 +83,40 @@ def test_the_variables_of_the_peer_cli_are_enough(folder, server):
         connect_from_environment(environ | {"CORE_PEER_MSPCONFIGPATH": str(folder / "no")}),
     ):
         pass
+
+
+def test_a_peer_that_was_away_for_seconds_is_found_again_within_one(folder, server):
+    """gRPC's own back-off would by then wait for longer than the peer was away."""
+    with connect(folder) as gateway:
+        contract = gateway.network("fl").contract("kv")
+        assert contract.evaluate("Get") == b"result of Get"
+        server.stop()
+        away_until = time.monotonic() + 4
+        while time.monotonic() < away_until:
+            with pytest.raises(EvaluateError, match="UNAVAILABLE"):
+                contract.evaluate("Get")
+            time.sleep(0.2)
+        back = GatewayServer().start(int(server.address.rpartition(":")[2]))
+        try:
+            answered = time.monotonic()
+            while True:
+                try:
+                    contract.evaluate("Get")
+                    break
+                except EvaluateError:
+                    assert time.monotonic() - answered < 2.5, "a second at most between attempts"
+                    time.sleep(0.02)
+        finally:
+            back.stop()
+
+
+def test_idle_connections_are_kept_alive_less_often_than_peers_forbid(monkeypatch, folder):
+    """A peer hangs up on who pings more than once a minute; without pings a dead connection looks alive for hours."""
+    given = {}
+    monkeypatch.setattr("grpc.insecure_channel", lambda _address, options: given.update(options))
+
+    open_channel(ConnectionProfile.load(folder).peer)
+
+    assert 60_000 < given["grpc.keepalive_time_ms"] < 120_000
+    assert given["grpc.keepalive_timeout_ms"] <= 20_000
+    assert given["grpc.max_receive_message_length"] == given["grpc.max_send_message_length"] == 100 * 1024 * 1024

@@ -76,9 +76,11 @@ class Consortium:
     Args:
         folder: where private folders and stores lie.
         task: the task's id, on which selection and training seeds depend.
+        worker: sums for all of them; each starts its own where none is lent.
     """
 
-    def __init__(self, folder: Path, task: str = TASK) -> None:
+    def __init__(self, folder: Path, task: str = TASK, worker: AggregationWorker | None = None) -> None:
+        self._worker = worker
         self.task = task
         self.chain = MemoryLedger(ORGANISATIONS)
         self.folder = folder
@@ -126,7 +128,7 @@ class Consortium:
             others=dict(self.stores if others is None else others),
             trainer=trainer(ORGANISATIONS.index(msp_id)),
             on_step=note,
-            worker=worker,
+            worker=worker or self._worker,
         )
 
     def run(

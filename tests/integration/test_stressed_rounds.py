@@ -19,15 +19,15 @@ from fl_chaincode.records import ABORTED, CANCELLED, COMMITTED, FINISHED
 ORG1, ORG2, ORG3 = ORGANISATIONS
 
 
-@pytest.fixture
-def consortium(tmp_path: Path) -> Consortium:
-    return Consortium(tmp_path)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[AggregationWorker]:
     with AggregationWorker() as started:
         yield started
+
+
+@pytest.fixture
+def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
+    return Consortium(tmp_path, worker=worker)
 
 
 def once(step: str, number: int, act: Callable[[], Any]) -> Callable[[str, str, int], None]:

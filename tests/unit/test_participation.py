@@ -16,15 +16,15 @@ from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.ledger import FLLedger, LedgerRefused
 
 
-@pytest.fixture
-def consortium(tmp_path: Path) -> Consortium:
-    return Consortium(tmp_path)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[AggregationWorker]:
     with AggregationWorker() as started:
         yield started
+
+
+@pytest.fixture
+def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
+    return Consortium(tmp_path, worker=worker)
 
 
 def digests(consortium: Consortium) -> list[str]:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A program in Docker's place: it writes down what it is asked, and starts processes instead of containers.
 
-What it cannot show is what only Docker does: images, isolation, mounts. What it shows is which commands Docker gets,
-in which order, and that the commands, environments and files that compose.yaml names are all that the programs need.
+What it cannot show is what only Docker does, and what is in the images. What it shows is which commands Docker gets, in
+which order, and that the commands, environments and files that compose.yaml names are all that the programs need.
 
 DOCKER_STAND_IN names its directory: `calls` lists every call, `images` what was pulled or built, `silent` makes it
-answer like a client without an engine, `plain` like one without Compose, `still` starts no process.
+answer like a client without an engine, `plain` like one without Compose, `still` starts no process,
+`mounts` gives each process the mounts and the read-only file system of its service, where the kernel lets it.
 """
 
 import hashlib
@@ -17,9 +18,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
-PLACE = Path(os.environ["DOCKER_STAND_IN"])
+PLACE = Path(os.environ.get("DOCKER_STAND_IN", ""))
 CONTAINERS = PLACE / "containers.json"
+UNSHARE = ["unshare", *([] if os.getuid() == 0 else ["--map-root-user"]), "--mount", "--propagation", "private"]
 
 
 def main(arguments):
@@ -108,9 +111,10 @@ def start(name, service):
     found = shutil.which(program, path=f"{os.environ.get('FABRIC_BIN', '')}:{os.environ['PATH']}")
     # nothing of this process's environment, as in a container
     environment = {key: value.replace("$$", "$") for key, value in service["environment"].items()}
+    command = [found, *arguments]
     with (PLACE / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
-            [found, *arguments],
+            [*shut_in(service), *command] if (PLACE / "mounts").exists() else command,
             env={"PATH": "/usr/bin:/bin", **environment},
             cwd=service["working_dir"],
             stdin=subprocess.DEVNULL,
@@ -118,6 +122,26 @@ def start(name, service):
             stderr=log,
             start_new_session=True,
         ).pid
+
+
+def shut_in(service):
+    """Returns what runs a command with the file system and the rights that the service has, in a mount namespace."""
+    home, volumes = service["working_dir"], list(enumerate(service["volumes"]))
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    steps = ["mount -t tmpfs tmpfs /mnt"]
+    steps += [f"mkdir /mnt/{at} && mount --bind {quote(one['source'])} /mnt/{at}" for at, one in volumes]
+    steps.append("mount -t tmpfs tmpfs /tmp")
+    # nothing of the network but what the service mounts
+    steps.append(f"mkdir -p {quote(home)} && mount -t tmpfs tmpfs {quote(home)}")
+    for at, one in volumes:
+        target = quote(one["target"])
+        steps.append(f"mkdir -p {target} && mount --bind /mnt/{at} {target}")
+        steps += [f"mount -o remount,bind,ro {target}"] if one.get("read_only") else []
+    steps += [f"umount /mnt/{at}" for at, _ in volumes]
+    steps += ["umount /mnt", f"mount -o remount,ro {quote(home)}", "mount -o remount,bind,ro /", f"cd {quote(home)}"]
+    drop = 'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"'
+    return [*UNSHARE, "sh", "-euc", "\n".join([*steps, drop]), "sh"]
 
 
 def end(container):

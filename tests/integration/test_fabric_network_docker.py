@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from docker_programs import StandIn, put_on_path
+from docker_stand_in import UNSHARE
 from fabric_programs import needs_fabric
 
 from fabric_fl import network
@@ -38,7 +39,19 @@ def docker(tmp_path, monkeypatch) -> StandIn:
     folders = {str(path.parent) for name in FABRIC_PROGRAMS if (path := find_program(name, os.environ))}
     monkeypatch.setenv("FABRIC_BIN", os.pathsep.join(folders))
     monkeypatch.setenv("FABRIC_RUNTIME", "docker")
-    return put_on_path(tmp_path / "docker", monkeypatch)
+    stand_in = put_on_path(tmp_path / "docker", monkeypatch)
+    if can_mount():
+        stand_in.mark("mounts")
+    return stand_in
+
+
+def can_mount() -> bool:
+    """Whether a process may have a file system of its own here; what is needed of this one lies outside /tmp."""
+    programs = [find_program(name, os.environ) for name in FABRIC_PROGRAMS]
+    if any(path is None or path.resolve().is_relative_to("/tmp") for path in [*programs, Path(sys.prefix)]):
+        return False
+    command = [*UNSHARE, "sh", "-euc", "mount -t tmpfs tmpfs /mnt; exec setpriv --bounding-set=-all true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def verbs(docker: StandIn) -> list[str]:
@@ -51,7 +64,8 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_a_network_in_compose_comes_up_is_upgraded_restarted_and_ended(tmp_path, docker, monkeypatch):
+def test_a_network_in_compose_comes_up_is_upgraded_restarted_and_ended(tmp_path, docker, monkeypatch, record_property):
+    record_property("file_systems_of_their_own", can_mount())
     home = tmp_path / ".network"
     consortium = Consortium.default(2).on_free_ports()
     try:
@@ -62,6 +76,8 @@ def test_a_network_in_compose_comes_up_is_upgraded_restarted_and_ended(tmp_path,
         shown = json.loads(call(tmp_path, "network", "status", "--format", "json").stdout)
         assert [one["endorses"] for one in shown["organisations"]] == [True, True]
         assert {one["state"] for one in shown["processes"]} == {"RUNNING"}
+        if can_mount():
+            sees_its_own_alone(home)
         healthchecks = [healthcheck(one) for one in services(home)]
         for command in healthchecks:
             wait_until_healthy(command)
@@ -95,6 +111,23 @@ def test_a_network_in_compose_comes_up_is_upgraded_restarted_and_ended(tmp_path,
 
 def pids(home: Path) -> dict[str, int]:
     return {one.name: one.pid for one in Compose(Home.at(home)).processes()}
+
+
+def sees_its_own_alone(home: Path) -> None:
+    """Checks that the stand-in did what compose.yaml asks of Docker, so that all above happened under it."""
+    running = pids(home)
+    seen = {
+        name: sorted(one.name for one in Path(f"/proc/{pid}/root{home}/fabric").iterdir())
+        for name, pid in running.items()
+    }
+    assert seen["peer0-org1"] == ["ccaas_builder", "chaincode", "peer0-org1"]
+    assert seen["orderer1"] == ["orderer1"]
+    assert seen["fl-org2"] == ["chaincode"]
+    for pid in running.values():
+        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert (int(status["CapEff"], 16), status["NoNewPrivs"]) == (0, "1")
+        mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+        assert [one[5].split(",")[0] for one in mounts if one[4] == "/"] == ["ro"]
 
 
 def services(home: Path) -> list[dict]:

@@ -89,7 +89,7 @@ def unpack(content: bytes, plan: Plan, topology: Topology, layout: Layout, tools
         if part["organisation"] not in plan.here:
             _keep(part, topology, layout)
     if document["genesis"] is not None:
-        _keep_genesis(base64.b64decode(document["genesis"]), plan, topology, layout, tools)
+        _keep_genesis(document["genesis"], plan, topology, layout, tools)
     return names
 
 
@@ -136,7 +136,12 @@ def _read(content: bytes) -> dict[str, Any]:
         for part in document["parts"]:
             if set(part) != {"organisation", "msp_id", "root", "orderers"}:
                 raise ExchangeError("a part of it has fields that this version does not know")
-    except (ValueError, KeyError, TypeError) as error:
+            texts = [part["organisation"], part["msp_id"], part["root"], *part["orderers"].values()]
+            if not all(isinstance(text, str) for text in texts):
+                raise ExchangeError("it is nothing that `network share` writes: a part holds more than text")
+        if document["genesis"] is not None:
+            document["genesis"] = base64.b64decode(document["genesis"], validate=True)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExchangeError(f"it is nothing that `network share` writes: {error!r}") from error
     return dict(document)
 

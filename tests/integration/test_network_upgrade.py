@@ -23,7 +23,9 @@ def network(request, tmp_path):
         yield started
 
 
-def test_the_contract_is_upgraded_in_the_middle_of_a_task_without_loss(network, tmp_path, monkeypatch, record_property):
+def test_an_upgrade_in_the_middle_of_a_task_loses_nothing_and_goes_on_when_it_is_interrupted(
+    network, tmp_path, monkeypatch, record_property
+):
     plan = networks.status(network.home).plan
     network.create_task("upgraded")
     processes = [network.start(index, "upgraded") for index in range(3)]
@@ -32,6 +34,11 @@ def test_the_contract_is_upgraded_in_the_middle_of_a_task_without_loss(network, 
 
     monkeypatch.setattr(devnet, "rules_digest", lambda: "of other rules")
     monkeypatch.setattr(fabric, "rules_digest", lambda: "of other rules")
+    with monkeypatch.context() as interruption:
+        # on Fabric the definition is committed by then, and no process serves it
+        interruption.setattr(Supervisor, "run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            networks.up(plan.consortium, home=network.home, engine=plan.engine)
     networks.up(plan.consortium, home=network.home, engine=plan.engine)
 
     restarted = {name for name, pid in pids(network).items() if pid != before[name]}
@@ -45,6 +52,10 @@ def test_the_contract_is_upgraded_in_the_middle_of_a_task_without_loss(network, 
 
     networks.up(plan.consortium, home=network.home, engine=plan.engine)
     assert sequence(network) == 2, "a second up changes nothing"
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def pids(network: Network) -> dict[str, int]:

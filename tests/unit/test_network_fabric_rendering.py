@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from fabric_fl.network import Address, Batch, Consortium, EngineError, ExternalChaincode, Plan
+from fabric_fl.network import Address, Batch, Consortium, EngineError, ExternalChaincode, Plan, Versions
 from fabric_fl.network.fabric import configtx
 from fabric_fl.network.fabric.engine import FabricEngine
 from fabric_fl.network.fabric.layout import Layout
@@ -210,6 +210,26 @@ def test_the_channels_capability_is_what_that_fabric_has(version, capability, ho
 def test_a_ledger_in_memory_is_refused(engine):
     with pytest.raises(EngineError, match="keeps its ledger on disk"):
         engine.check(Plan("fabric", Consortium.default(1), memory=True))
+
+
+@pytest.fixture
+def of_fabric_2_5_9(tmp_path):
+    """The engine on programs of that release."""
+    peer = tmp_path / "peer"
+    peer.write_text("#!/bin/sh\necho ' Version: v2.5.9'\n")
+    peer.chmod(0o755)
+    return FabricEngine({"peer": peer})
+
+
+@pytest.mark.parametrize("versions", [None, Versions("2.5.0", "1.5.15"), Versions("2.5.12", "1.5.15")])
+def test_programs_of_the_consortiums_minor_version_are_taken(of_fabric_2_5_9, versions):
+    of_fabric_2_5_9.check(Plan("fabric", replace(Consortium.default(1), fabric=versions)))
+
+
+def test_programs_older_than_the_consortiums_version_are_refused(of_fabric_2_5_9):
+    with pytest.raises(EngineError, match=r"peer is of Fabric 2\.5, consortium\.yaml asks for 3\.1\.5") as refused:
+        of_fabric_2_5_9.check(Plan("fabric", replace(Consortium.default(1), fabric=Versions("3.1.5", "1.5.21"))))
+    assert "fabric.version" in refused.value.remedy
 
 
 def test_the_ports_file_of_a_smaller_network_is_completed_not_replaced(home):

@@ -16,6 +16,9 @@ EXACT = 1 << 53
 SLICE = 1 << 13
 """Elements that are converted at a time, so that they stay within a core's cache."""
 
+_CONVERTED = 1 << 17
+"""Elements of all updates that are converted at a time; with many updates a slice gets shorter."""
+
 
 class Adder:
     """Sums blocks of `count` updates, each element within ±bound.
@@ -26,21 +29,23 @@ class Adder:
 
     def __init__(self, count: int, bound: int) -> None:
         self._bound = bound
-        self._values = np.empty((count, SLICE), np.float64)
-        self._sum = np.empty(SLICE, np.float64)
-        self._scratch = np.empty(SLICE, np.int64)
+        self._length = max(256, min(SLICE, _CONVERTED // count))
+        self._values = np.empty((count, self._length), np.float64)
+        self._sum = np.empty(self._length, np.float64)
+        self._scratch = np.empty(self._length, np.int64)
 
     def add(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
         """Write the sum over i of `weights[i] * q[i]` into `total`."""
         exact = sum(weights) * self._bound < EXACT
         factors = np.array(weights if exact else (), np.float64)
-        for start in range(0, len(total), SLICE):
-            part = total[start : start + SLICE]
+        for start in range(0, len(total), self._length):
+            columns = slice(start, start + self._length)
+            part = total[columns]
             if exact:
                 values, found = self._values[:, : len(part)], self._sum[: len(part)]
-                np.copyto(values, q[:, start : start + SLICE])
+                np.copyto(values, q[:, columns])
                 part[:] = np.dot(factors, values, out=found)
             else:
                 part[:] = 0
                 for row, weight in zip(q, weights, strict=True):
-                    ring.add(part, row[start : start + SLICE], weight, self._scratch[: len(part)])
+                    ring.add(part, row[columns], weight, self._scratch[: len(part)])

@@ -22,7 +22,7 @@ from fabric_fl.aggregation.streams import StartStream, UpdateStream
 BLOCK = 1 << 15
 """Elements. A block of one update or of the sum stays within a core's cache."""
 
-LEAST_BLOCK = 1 << 12
+LEAST_BLOCK = 1 << 11
 """Elements, below which calling costs more than computing."""
 
 BUFFER = 1 << 18

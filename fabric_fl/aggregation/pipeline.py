@@ -45,6 +45,8 @@ def cores() -> int:
 def run(stages: Sequence[Stage], count: int, threads: int, window: int) -> None:
     """Do `count` blocks in every stage, in this thread and `threads` - 1 others.
 
+    The others inherit this thread's floating-point environment, as POSIX has it, so what holds here holds there.
+
     Args:
         stages: Each stands behind those that it comes after.
         count: How many blocks there are.

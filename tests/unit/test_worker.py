@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -127,6 +128,20 @@ def test_the_worker_ends_with_its_owner(tmp_path):
             return
         time.sleep(0.05)
     pytest.fail("the worker outlived its owner by 5 seconds")
+
+
+def test_a_round_may_have_more_updates_than_a_process_may_usually_open_files(tmp_path):
+    inputs = make_round(tmp_path, shapes=((3,),))
+    update = Tensors.in_order([("l0", np.ones(3, np.int32))])
+    updates = tuple(write_update(tmp_path, f"Org{index:03d}MSP", update, 10) for index in range(300))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with AggregationWorker() as worker:
+            result = worker.aggregate(replace(inputs, updates=updates), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(result.included) == 300
 
 
 def peak(pid):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -44,6 +45,9 @@ def _answer(line: str) -> messages.Json:
 def main() -> None:
     # Ctrl-C reaches the whole process group; our end is when standard input closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # All updates of a round are open at once, and a round may have as many participants as the usual limit of files.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Answers go to a descriptor of our own, so that nothing printed by a library gets between them.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

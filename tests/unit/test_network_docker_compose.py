@@ -17,6 +17,7 @@ from fabric_fl import network
 from fabric_fl.network import Consortium, DockerError, EngineError, NoNetworkError, Plan, Versions
 from fabric_fl.network.docker.compose import Compose
 from fabric_fl.network.docker.composefile import project, render
+from fabric_fl.network.doctor import examine
 from fabric_fl.network.engine import CLIENT_PROGRAMS, choose_engine
 from fabric_fl.network.fabric.containers import chaincode_image
 from fabric_fl.network.fabric.engine import FabricEngine
@@ -316,6 +317,18 @@ def test_what_runs_a_network_is_what_its_last_up_took(home, programs, docker):
     assert network.down(home.root, wipe=True) is True
     assert docker.calls()[-1][5:] == ["down", "--timeout", "10", "--remove-orphans"]
     assert not home.root.exists()
+
+
+def test_the_doctor_says_when_docker_does_not_answer(home, docker):
+    asked = Plan("fabric", Consortium.default(2).on_free_ports(), runtime="docker")
+    keep(home, asked, settle(home, asked))
+    assert [one.name for one in examine(home.root)][-2:] == ["ports", "processes"]
+    docker.mark("silent")
+
+    last = list(examine(home.root))[-1]
+
+    assert last.name == "Docker"
+    assert [one.problem[:40] for one in last.findings] == ["docker info: Cannot connect to the Docke"]
 
 
 def test_docker_in_place_of_a_native_network_is_another_network(home):

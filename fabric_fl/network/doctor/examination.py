@@ -45,6 +45,11 @@ def examine(home: str | Path = ".network") -> Iterator[Check]:
     now = datetime.datetime.now(datetime.UTC)
     yield _check("certificates", lambda: certificates.ending(place.root, now))
     yield _check("endorsement policy", lambda: policy.unmeetable(consortium))
+    if plan.runtime == "docker":
+        docker = _check("Docker", lambda: programs.silent_docker(os.environ))
+        yield docker
+        if docker.findings:
+            return
     supervisor = runner_of(place)
     if not supervisor.is_running():
         yield _check("ports", lambda: taken(place, plan))

@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fabric_fl.network.docker.client import Docker
 from fabric_fl.network.doctor.finding import Finding
 from fabric_fl.network.engine import FABRIC_PROGRAMS, GET_FABRIC, find_program
+from fabric_fl.network.errors import DockerError
 
 _VERSION_ARGUMENT = {"configtxgen": "-version", "osnadmin": None}
 _SECONDS = 10.0
@@ -20,6 +22,15 @@ def missing(environ: Mapping[str, str], needed: Sequence[str] = FABRIC_PROGRAMS)
     return [
         Finding(f"the program {name} was not found", remedy) for name in needed if find_program(name, environ) is None
     ]
+
+
+def silent_docker(environ: Mapping[str, str]) -> list[Finding]:
+    """Finds a Docker that does not answer, or has no Compose."""
+    try:
+        Docker.find(environ)
+    except DockerError as error:
+        return [Finding(error.message, error.remedy)]
+    return []
 
 
 def versions_apart(environ: Mapping[str, str]) -> list[Finding]:

@@ -21,7 +21,11 @@ _COMMANDS = {
     "models": ("fabric_fl.cli.models:models", "Show and fetch committed models."),
     "scores": ("fabric_fl.cli.scores:scores", "Show what each participant contributed to a task."),
     "balances": ("fabric_fl.cli.tokens:balances", "Show each participant's tokens."),
-    "tokens": ("fabric_fl.cli.tokens:tokens", "Issue and transfer tokens."),
+    "tokens": ("fabric_fl.cli.tokens:tokens", "Issue and transfer tokens, let others spend them."),
+    "prices": ("fabric_fl.cli.prices:prices", "Publish and show what compute costs."),
+    "orders": ("fabric_fl.cli.orders:orders", "Order compute and pay for it."),
+    "market": ("fabric_fl.cli.market:market", "Offer tokens for money, take offers, show what was traded."),
+    "ledger": ("fabric_fl.cli.ledger:ledger", "Read any record, all of a kind, or a record's history."),
     "audit": ("fabric_fl.cli.audit:audit", "Recompute a task's rounds from ledger and blobs alone."),
 }
 

@@ -151,7 +151,8 @@ def test_creating_a_task_publishes_its_model_and_locks_its_budget(call, created,
     assert task["sponsor"] == "Org1MSP"
     assert any(path.read_bytes() == published for path in (tmp_path / "org1" / "blobs").rglob("*") if path.is_file())
     balances = json.loads(call("balances", "--format", "json").stdout)
-    assert balances == {"balances": {"Org1MSP": 10, "Org2MSP": 0, "Org3MSP": 0}, "supply": 100}
+    held = {"Org1MSP": 10, "Org2MSP": 0, "Org3MSP": 0}
+    assert balances == {"balances": held, "escrow": 90, "locked": 0, "supply": 100}
     assert "in escrow  90" in call("balances").stdout
 
 

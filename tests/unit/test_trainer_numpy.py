@@ -14,6 +14,7 @@ from fabric_fl.learning import (
     NumpyTrainer,
     TrainingError,
     TrainingTask,
+    TrainResult,
     describe_mlp,
     make_update,
     training_seed,
@@ -200,3 +201,15 @@ def test_learning_is_imported_without_tensorflow():
 def test_a_name_that_learning_does_not_have_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = fabric_fl.learning.Nothing
+
+
+def test_an_update_is_shortened_to_the_norm_bound_of_its_task():
+    delta = Tensors.in_order([("k", np.array([3.0, -4.0, 0.0], np.float32))])
+    facts = {"task": "t", "round": 2, "participant": "Org1MSP", "base": "ab" * 32, "f": 20, "bound": 2**31 - 1}
+    result = TrainResult(delta, 7)
+    for norm, expected in (("5", [3.0, -4.0, 0.0]), ("1", [0.6, -0.8, 0.0])):
+        update = make_update(result, **facts, rule={"rule": "norm-bound", "norm": norm})
+        np.testing.assert_allclose(update.tensors.flat() * 2.0**-20, expected, atol=2.0**-20)
+        assert sum(int(q) ** 2 for q in update.tensors.flat()) <= (int(norm) * 2**20) ** 2
+    unbounded = make_update(result, **facts, rule={"rule": "krum", "byzantine": 1})
+    assert unbounded.tensors == make_update(result, **facts).tensors

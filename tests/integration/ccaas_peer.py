@@ -65,6 +65,7 @@ class Peer:
         self.refuse = {}  # message type → the text of ERROR
         self.silent = set()  # message types that get no answer
         self.asked = threading.Event()  # one of them was asked
+        self.limit = None  # ledger.state.totalQueryLimit: where a query ends without a word
         self.callees = {}  # chaincode name → function(spec) → ChaincodeMessage
         self.registered_as = None
         self.ended = threading.Event()
@@ -223,7 +224,7 @@ class Peer:
 
     def _first_batch(self, running, results):
         query_id = f"query-{len(running.queries)}"
-        running.queries[query_id] = results
+        running.queries[query_id] = results[: self.limit]
         return self._batch(running, query_id)
 
     def _batch(self, running, query_id):

@@ -213,3 +213,6 @@ def _result(record: Model, result: AggregationResult) -> Iterator[Finding]:
     for what, (committed, recomputed) in found.items():
         if committed != recomputed:
             yield Finding(what, None, f"the ledger holds {committed}, the replay gives {recomputed}")
+    if record.result != result.result:
+        for organisation in record.attested_by:
+            yield Finding("attestation", organisation, "has attested a result that does not follow from the updates")

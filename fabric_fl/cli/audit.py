@@ -133,6 +133,22 @@ def _rows(rounds: Sequence[RoundReplay]) -> list[tuple[object, ...]]:
     return [(one.number, one.j, one.committed[:16], (one.recomputed or "")[:16], _outcome(one)) for one in rounds]
 
 
+@audit.command("records")
+@click.argument("task")
+@with_profile
+@with_output
+def audit_records(task: str, profile: Path, out: Output) -> None:
+    """Print TASK's records and the chain they stand in, always as JSON: what docs/audit.md asks Fabric's `peer` for."""
+    from fabric_fl import evidence
+    from fabric_fl.fabric.profile import ConnectionProfile
+    from fabric_fl.gateway import connect
+
+    loaded = ConnectionProfile.load(profile)
+    settings = loaded.participant
+    with connect(loaded) as gateway:
+        out.value(evidence.records(gateway.network(settings.channel), settings.chaincode, loaded, task))
+
+
 def _values(rounds: Sequence[RoundReplay]) -> list[dict[str, Any]]:
     return [{**dataclasses.asdict(one), "identical": one.identical} for one in rounds]
 

@@ -93,8 +93,8 @@ def test_without_the_stock_cli_fabric_fl_audit_prints_the_same_records(folder: P
     command = [
         str(Path(sys.executable).with_name("fabric-fl")),
         "audit",
+        "records",
         "task-1",
-        "--records",
         "--profile",
         home / "org3",
     ]

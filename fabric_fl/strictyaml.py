@@ -11,7 +11,7 @@ import yaml
 
 from fabric_fl.errors import FabricFLError
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")  # Python refuses to read some thousands of digits
 
 
 class Field:
@@ -116,6 +116,8 @@ def load(path: Path, error_class: type[FabricFLError]) -> Field:
         raise error_class(f"{path}, line {line}: no YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise error_class(f"{path}: no YAML: {error}") from error
+    except RecursionError as error:
+        raise error_class(f"{path}: no YAML: nested too deeply") from error
     if node is None:
         raise error_class(f"{path} is empty")
     return Field(node, "", str(path), error_class)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fabric_fl.network import Address, Consortium, ConsortiumError, Versions, load_consortium
 
@@ -114,6 +116,53 @@ def test_a_mistake_is_refused_with_its_line_and_field(load, tmp_path, change, li
     where, found = f"{tmp_path / 'consortium.yaml'}, line {line}", refused.value.message
     assert found.startswith(f"{where}: ")
     assert complaint in found
+
+
+NONSENSE = (
+    *("", "~", "[]", "{}", "- x", "0x10", "1_0", "1e9", "yes", "-1", "' '", "a: b: c", "&a [*a]", "*b", "<<: {}"),
+    *(
+        "!!python/object/apply:os.getcwd []",
+        "!!binary aGk=",
+        "2026-11-23",
+        "\t",
+        "é",
+        "\u0000",
+        "localhost:99999",
+        "%a",
+        "?",
+    ),
+    *(
+        "OutOf(9, 'Org1MSP.peer')",
+        "OutOf(0, 'Org1MSP.peer')",
+        "OR(OR(OR('Org1MSP.peer')))",
+        "AND()",
+        "9" * 5000,
+        "[" * 50,
+    ),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(NONSENSE), st.booleans()), min_size=1, max_size=3))
+def test_whatever_is_wrong_is_refused_with_the_file_and_never_otherwise(tmp_path_factory, changes):
+    lines = (ROOT / "network" / "consortium.yaml").read_text().splitlines()
+    for at, text, keeps_the_name in changes:
+        name = lines[at % len(lines)].partition(":")[0]
+        lines[at % len(lines)] = f"{name}: {text}" if keeps_the_name else text
+    path = tmp_path_factory.getbasetemp() / "nonsense.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    found = outcome(path)
+    if isinstance(found, ConsortiumError):
+        assert found.message.startswith(str(path))
+    else:
+        assert Consortium.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def outcome(path: Path) -> Consortium | ConsortiumError:
+    try:
+        return load_consortium(path)
+    except ConsortiumError as refused:
+        return refused
 
 
 def test_organisations_may_run_the_orderers_and_say_where_their_blobs_are_read(load):

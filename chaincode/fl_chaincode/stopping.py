@@ -44,10 +44,8 @@ def advance(state: Points, task: Task, head: Head, settlements: Sequence[Settlem
 
 
 def _settled(state: Points, head: Head, j: int) -> Settlement | None:
-    model = state.get(Model, head.task, j)
-    if model is None or model.round in head.unsettled:  # a model that is being committed is not in the state yet
-        return None
-    return state.get(Settlement, head.task, model.round)
+    model = state.get(Model, head.task, j)  # None for the one that this transaction commits
+    return state.get(Settlement, head.task, model.round) if model else None
 
 
 def judge(rule: StopSpec, head: Head, j: int, value: int | None) -> Head:

@@ -119,8 +119,10 @@ def test_the_maximum_of_rounds_ends_a_task_whatever_its_rule():
     scenario = Scenario()
     scenario.create(rounds=2, stop=TARGET)
     play(scenario, 1, 90)
-    play(scenario, 2, 80)
+    play(scenario, 2, 40)
     assert standing(scenario) == ("finished", 2, None, 90, 1)
+    settle(scenario, 2)  # the target comes too late to be a reason
+    assert standing(scenario) == ("finished", 2, None, 40, 2)
 
 
 def test_more_is_better_where_the_rule_says_so():

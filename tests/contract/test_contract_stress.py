@@ -182,6 +182,18 @@ def test_who_never_submitted_cannot_be_blamed_for_content():
     assert (answer["refused"], answer["missed"]) == ({}, [second])
 
 
+def test_who_did_not_reveal_has_missed_the_round_whatever_the_votes_say():
+    scenario = five(k=2, min_updates=2)
+    first, second = scenario.round(1)["selected"]
+    for one in (first, second):
+        scenario.submit(one, 1)
+    scenario.reveal(first, 1)
+    blame(scenario, 1, 1, {second: INVALID}, ORG1, ORG2)
+    answer = abort(scenario, 1)
+    assert (answer["refused"], answer["missed"]) == ({}, [second])
+    assert scenario.round(2)["moved"] == [second]
+
+
 def test_a_rules_choice_among_valid_updates_blames_nobody():
     scenario = five(k=2, min_updates=2)
     one = scenario.round(1)["selected"][0]

@@ -221,6 +221,7 @@ class Calls:
             voters = self.random.sample(task["spec"]["validators"], self.random.randint(2, 3))
             votes: list[Call] = [(one, "rounds:Vote", name, number, "close", 0) for one in voters]
             self.campaign = [*votes, (self.pick(ANYBODY), "rounds:Seal", name, number)]
+            return self.campaign.pop(0)
         if seen["status"] == "open" and left:
             return (self.pick(left), "updates:Submit", name, number, not self.chance(0.02))
         closed = [one for one in seen["set"] or () if one not in round_["reveals"]]

@@ -35,13 +35,7 @@ def decode(data: str | bytes) -> Any:
     """
     try:
         text = data if isinstance(data, str) else data.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_no_number,
-            parse_constant=_no_number,
-        )
+        value = _DECODER.decode(text)
     except RecursionError:
         raise _invalid(f"nested deeper than {MAX_DEPTH}") from None
     except UnicodeDecodeError:
@@ -91,6 +85,11 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+)
+
+
 def _check(value: Any, depth: int) -> None:
     if depth == MAX_DEPTH and isinstance(value, dict | list | tuple):
         raise _invalid(f"nested deeper than {MAX_DEPTH}")
@@ -113,6 +112,8 @@ def _check(value: Any, depth: int) -> None:
 
 
 def _check_text(text: str) -> None:
+    if text.isascii():  # nearly always, and known without looking at it
+        return
     try:
         text.encode()
     except UnicodeEncodeError:

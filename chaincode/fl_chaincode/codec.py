@@ -12,6 +12,7 @@ from fl_chaincode import canonical
 from fl_chaincode.errors import FLError
 
 SCHEMA = 1
+_AS_IT_IS = (str, int)  # types whose JSON needs no change: most fields of most records
 
 
 class Value:
@@ -30,16 +31,24 @@ class Value:
         Raises:
             FLError: FL-RECORD-SCHEMA where a field is missing or not known.
         """
+        if not isinstance(value, dict) or value.keys() != cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
+            cls._check_fields(value)
+        return cls(**{name: cls._field(name, item) for name, item in value.items()})
+
+    @classmethod
+    def _check_fields(cls, value: Any) -> None:
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if not isinstance(value, dict) or any(name not in fields for name in value):
             raise FLError("FL-RECORD-SCHEMA", f"this is no {cls.__name__} record of schema {SCHEMA}")
         if any(name not in value and is_required(field) for name, field in fields.items()):
             raise FLError("FL-RECORD-SCHEMA", f"this {cls.__name__} record lacks a field")
-        absent = [name for name, field in fields.items() if field.default is None and value.get(name) is None]
-        return cls(**{name: None if name in absent else cls._field(name, item) for name, item in value.items()})
 
     @classmethod
     def _field(cls, name: str, item: Any) -> Any:
+        if type(item) in _AS_IT_IS and name not in cls.NESTED:
+            return item
+        if item is None and cls.__dataclass_fields__[name].default is None:  # type: ignore[attr-defined]
+            return None
         return cls.NESTED[name].from_json(item) if name in cls.NESTED else _frozen(item)
 
 

@@ -112,6 +112,13 @@ def test_a_record_from_before_a_field_was_added_reads_as_it_was_meant(state, kin
         assert getattr(old, field) in (None, 0, {}, ())
 
 
+@pytest.mark.parametrize("value", [None, [], 1, "x", {}])
+def test_a_part_that_is_not_of_its_form_is_refused(state, value):
+    task = json.loads(state[f"task/{TASK}"])
+    with pytest.raises(FLError, match="FL-RECORD-SCHEMA"):
+        Task.from_json({**task, "model": value})
+
+
 @pytest.mark.parametrize("value", [None, [], 1, "x"])
 def test_what_is_no_object_is_no_record(value):
     with pytest.raises(FLError, match="FL-RECORD-SCHEMA"):

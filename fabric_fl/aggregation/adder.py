@@ -27,9 +27,9 @@ class Adder:
     whatever order and with whatever fused operations a linear algebra library adds: half the time of 64-bit integers.
     """
 
-    def __init__(self, count: int, bound: int) -> None:
+    def __init__(self, count: int, bound: int, slice_length: int = SLICE) -> None:
         self._bound = bound
-        self._length = max(256, min(SLICE, _CONVERTED // count))
+        self._length = max(256, min(slice_length, _CONVERTED // count))
         self._values = np.empty((count, self._length), np.float64)
         self._sum = np.empty(self._length, np.float64)
         self._scratch = np.empty(self._length, np.int64)

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from fabric_fl.aggregation import pipeline, ring
-from fabric_fl.aggregation.adder import Adder
+from fabric_fl.aggregation.adder import SLICE, Adder
 from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.pipeline import Stage
 from fabric_fl.aggregation.ring import Int32, Int64
@@ -19,16 +19,16 @@ from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 15
-"""Elements. A block of one update or of the sum stays within a core's cache."""
+BLOCK = 1 << 16
+"""Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
 LEAST_BLOCK = 1 << 11
 """Elements, below which calling costs more than computing."""
 
-BUFFER = 1 << 18
+BUFFER = 3 << 17
 """Elements of all updates that are held at once, `WINDOW` times: blocks get smaller where there are many updates."""
 
-WINDOW = 3
+WINDOW = 2
 """How many blocks are in work at the same time on several cores."""
 
 
@@ -57,15 +57,15 @@ class Pass:
                 stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
             ]
             self._open = stack.pop_all()
+        self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
+        self.window = WINDOW if self.threads > 1 else 1
         length = max(min(BLOCK, LEAST_BLOCK), min(BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)
         self.blocks = [(start, min(length, self.layout.size - start)) for start in starts]
-        self.threads = pipeline.cores() if len(self.blocks) > 1 else 1
-        self.window = WINDOW if self.threads > 1 else 1
         longest = self.blocks[0][1]
         self._q = np.empty((self.window, len(updates), longest), np.int32)
         self._totals = np.empty((self.window, longest), np.int64)
-        self._adder = Adder(len(updates), inputs.bound)
+        self._adder = Adder(len(updates), inputs.bound, SLICE if self.threads == 1 else 4 * SLICE)
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,6 +22,9 @@ import pytest
 
 if TYPE_CHECKING:
     from fabric_fl.testing import Network
+
+_PAUSE = 0.1
+"""Seconds in which a main thread that hears for itself has reacted."""
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +48,8 @@ def fabric_devnet() -> Iterator[Callable[..., Network]]:
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """Lets SIGTERM end a session as Ctrl-C does, meanwhile: what was started is ended, where pytest would just die."""
-    if threading.current_thread() is not threading.main_thread():  # some runners; only the main one hears of signals
+    main = threading.main_thread()
+    if threading.current_thread() is not main:  # some runners; only the main thread hears of signals
         yield
         return
 
@@ -51,8 +57,24 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever insists must not disturb the cleaning up
         raise KeyboardInterrupt
 
+    def wake() -> None:
+        # The system may hand the signal to a thread of gRPC's, and then nothing wakes a main thread that waits.
+        while number := heard.recv(1):
+            if number[0] == signal.SIGTERM and main.ident is not None:
+                time.sleep(_PAUSE)
+                signal.pthread_kill(main.ident, signal.SIGTERM)
+
+    heard, said = socket.socketpair()
+    said.setblocking(False)
     before = signal.signal(signal.SIGTERM, interrupt)
+    wakeup_before = signal.set_wakeup_fd(said.fileno(), warn_on_full_buffer=False)
+    waker = threading.Thread(target=wake, daemon=True)
+    waker.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(wakeup_before)
+        said.close()
+        waker.join()
+        heard.close()
         signal.signal(signal.SIGTERM, before)

@@ -58,6 +58,6 @@ def test_a_session_that_is_told_to_end_leaves_no_process_behind(tmp_path):
         assert session.stdout is not None
         line = next(each for each in session.stdout if "PIDS" in each)
         session.send_signal(signal.SIGTERM)
-        rest, _ = session.communicate(timeout=30)
+        rest, _ = session.communicate(timeout=60)
     assert session.returncode == pytest.ExitCode.INTERRUPTED, rest
     assert ended(line)

@@ -119,9 +119,11 @@ number = Form(
 
 class _Choice(Form[str]):
     def __init__(self, choices: tuple[str, ...]) -> None:
+        listed = ", ".join(choices) if len(choices) <= 10 else f"{len(choices)} words that fl:Describe lists"
+
         def decode(what: str, value: Any) -> str:
             if value not in choices:
-                raise invalid(what, f"one of {', '.join(choices)}")
+                raise invalid(what, f"one of {listed}")
             return str(value)
 
         super().__init__(decode, {"enum": list(choices)}, choices[0])

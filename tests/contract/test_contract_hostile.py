@@ -54,6 +54,10 @@ STOP = {"metric": "loss", "direction": "min", "target": 1, "patience": 2, "min_d
 NAMES = ["", ":", "rounds", "rounds:", ":Read", "Read", "__init__", "rounds:Read:x", "rounds.Read", " rounds:Read"]
 ARGUMENTS = TEXT | JSON.map(json.dumps)
 
+JOB = {"provider": ORG2, "service": "gpu-hour", "version": 1, "quantity": 1, "job": "x"}
+MONEY = {"amount": 5, "price": 100, "currency": "EUR", "terms": ""}
+PLACE = f"round/{TASK}/00000001"
+
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
@@ -62,12 +66,17 @@ def scenario() -> Scenario:
     scenario.create(budget=100)
     scenario.play(1, scores={ORG1: 1, ORG2: 2})
     scenario.mint(ORG1, 50, "more")
+    scenario.mint(ORG2, 50, "others")
+    scenario.call(ORG2, "prices:Publish", {"request_id": "p", "services": {"gpu-hour": 3}})
+    scenario.call(ORG2, "tokens:Approve", {"request_id": "a", "spender": ORG1, "expected": 0, "amount": 9})
+    theirs = [one["id"] for one in scenario.read("tokens:Entries", ORG2)]
+    scenario.call(ORG2, "offers:Make", {"request_id": "s", "inputs": theirs, **MONEY})
     return scenario
 
 
 def valid(scenario: Scenario) -> dict[str, list]:
     """Arguments that each function with JSON accepts, to be changed in one place."""
-    entry = scenario.read("tokens:Entries", ORG1)[0]["id"]
+    entry, theirs = (scenario.read("tokens:Entries", one)[0]["id"] for one in (ORG1, ORG2))
     return {
         "participants:Register": [{"name": "a", "description": "b"}],
         "participants:Update": [{"name": "a", "description": "b"}],
@@ -82,6 +91,14 @@ def valid(scenario: Scenario) -> dict[str, list]:
         "scores:Open": [TASK, 1, scenario.score_opening(ORG1, 1, {ORG1: 1, ORG2: 2})],
         "tokens:Issue": [{"request_id": "r", "to": ORG1, "amount": 1}],
         "tokens:Transfer": [{"request_id": "r", "inputs": [entry], "to": ORG2, "amount": 1}],
+        "tokens:Approve": [{"request_id": "r", "spender": ORG2, "expected": 0, "amount": 1}],
+        "tokens:TransferFrom": [{"request_id": "r", "owner": ORG2, "inputs": [theirs], "to": ORG1, "amount": 1}],
+        "prices:Publish": [{"request_id": "r", "services": {"gpu-hour": 1}, "description": "x"}],
+        "orders:Place": [{"request_id": "r", "inputs": [entry], **JOB}],
+        "offers:Make": [{"request_id": "r", "inputs": [entry], **MONEY}],
+        "offers:Take": [ORG2, "s", "invoice 7"],
+        "records:Page": [{"kind": "round", "size": 2, "where": {"task": TASK, "number": 1}, "bookmark": PLACE}],
+        "records:History": [{"key": PLACE, "size": 2}],
     }
 
 

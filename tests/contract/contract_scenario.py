@@ -283,11 +283,14 @@ class Scenario:
             self.attest(who, number, task, scores=scores)
         return self.call(ORG1, "rounds:Commit", task, number, self.aggregate(number, task=task))
 
-    def play_as(self, number: int, *who: str, submitted: bool = False) -> dict[str, Any]:
+    def play_as(self, number: int, *who: str, submitted: bool = False, sealed_by_votes: bool = False) -> dict[str, Any]:
         """Play the rest of a round in which only these reveal, attest and vote."""
         if not submitted:
             for one in who:
                 self.submit(one, number)
+        if sealed_by_votes:
+            self.vote("close", number, 0, *who)
+            self.call(who[0], "rounds:Seal", TASK, number)
         for one in who:
             self.reveal(one, number)
         for one in who:

@@ -98,6 +98,17 @@ def test_a_declaration_is_selected_up_to_its_last_round_and_not_in_the_next():
     assert scenario.round(3)["declarations"] == {ORG1: 1}
 
 
+def test_who_has_revoked_is_not_selected_until_it_declares_anew(scenario):
+    scenario.create(purpose="sepsis", rounds=4)
+    scenario.call(ORG3, "declarations:Revoke", "sepsis", 1)
+    scenario.play_as(1, ORG1, ORG2, sealed_by_votes=True)
+    assert sorted(scenario.round(2)["selected"]) == [ORG1, ORG2]
+    scenario.declare(ORG3, number=2)
+    scenario.play(2)
+    assert sorted(scenario.round(3)["selected"]) == [ORG1, ORG2, ORG3]
+    assert scenario.round(3)["declarations"][ORG3] == 2
+
+
 def test_a_round_in_progress_refuses_updates_under_a_declaration_that_was_revoked_since(scenario):
     scenario.create(purpose="sepsis")
     scenario.call(ORG3, "declarations:Revoke", "sepsis", 1)

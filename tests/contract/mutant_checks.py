@@ -35,6 +35,21 @@ def _sealed_round() -> None:
     scenario.refused("FL-ROUND-SEALED", ORG3, "updates:Submit", TASK, 1, H("late"))
 
 
+def _opening() -> None:
+    scenario = Scenario()
+    scenario.create()
+    for who in scenario.organisations:
+        scenario.submit(who, 1)
+    another = scenario.opening_of(ORG1, 1) | {"num_examples": 99}
+    scenario.refused("FL-UPDATE-OPENING", ORG1, "updates:Reveal", TASK, 1, another)
+
+
+def _suspension() -> None:
+    scenario = Scenario()
+    scenario.carry("suspend", ORG3)
+    scenario.refused("FL-PARTICIPANT-STATUS", ORG3, "participants:Reinstate")
+
+
 def _pay() -> None:
     assert lower_median([1, 2, 5, 9]) == 2
     assert lower_median([7]) == 7
@@ -61,6 +76,8 @@ def _stop_rule() -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     WALK: _walk,
     "a sealed round": _sealed_round,
+    "an opening": _opening,
+    "a suspension": _suspension,
     "a round's pay": _pay,
     "declarations": _declarations,
     "the stop rule": _stop_rule,

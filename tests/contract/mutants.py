@@ -75,7 +75,7 @@ MUTANTS = (
         "participants",
         '    if stored.suspended_by == CONSORTIUM:\n        raise FLError("FL-PARTICIPANT-STATUS"',
         '    if False:\n        raise FLError("FL-PARTICIPANT-STATUS"',
-        WALK,
+        "a suspension",
     ),
     Mutant(
         "a round takes updates after it is sealed",
@@ -84,7 +84,7 @@ MUTANTS = (
         "if round_.status == ABORTED:",
         "a sealed round",
     ),
-    Mutant("a commitment need not be opened", "updates", " or update.commitment != opens", "", WALK),
+    Mutant("a commitment need not be opened", "updates", " or update.commitment != opens", "", "an opening"),
     Mutant(
         "one less than a quorum commits",
         "decision",

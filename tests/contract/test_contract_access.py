@@ -1,12 +1,13 @@
-"""Who may call what: every writing function against every kind of caller, as one table."""
+"""Who may call what: every function against every kind of caller, as one table."""
 
 import pytest
-from contract_scenario import ORG1, ORG2, ORG3, ORG4, TASK, Scenario, caller, declaration, specification
+from contract_scenario import ORG1, ORG2, ORG3, ORG4, ORG5, TASK, Scenario, caller, declaration, specification
 
 from fl_chaincode.caller import Caller
 from fl_chaincode.canonical import H
 from fl_chaincode.errors import FLError
 from fl_chaincode.functions import FUNCTIONS, Query, Write
+from fl_chaincode.records import Consortium
 
 ROLE, INVALID = "FL-CALLER-ROLE", "FL-CALLER-INVALID"
 INACTIVE, UNKNOWN = "FL-PARTICIPANT-INACTIVE", "FL-PARTICIPANT-UNKNOWN"
@@ -17,7 +18,9 @@ STATUS, NO_DATA = "FL-PARTICIPANT-STATUS", "FL-DECLARATION-UNKNOWN"
 OK = "accepted"
 
 # Org1 to Org3 are the consortium, and validators and trainers of the task; Org4 is registered and neither; NobodyMSP
-# is not registered. Who passes all checks of access gets OK, or what the rest of the rule answers in a fresh task.
+# is not registered; Org5 is of the consortium and validates another task. Who passes all checks of access gets OK, or
+# what the rest of the rule answers in a fresh task. Revoked and expired certificates do not come as far as the rules:
+# tests/integration/test_gateway_access.py.
 CALLERS = {
     "the right organisation": caller(ORG1),
     "every role but the right ones": caller(ORG1, "auditor"),
@@ -31,6 +34,7 @@ CALLERS = {
     "withdrawn": caller(ORG3),
     "not of the consortium": caller(ORG4),
     "not registered": caller("NobodyMSP"),
+    "validator of another task": caller(ORG5),
 }
 OPENING = {"digest": H("d"), "size": 1, "num_examples": 1, "nonce": H("n")}
 ARGUMENTS = {
@@ -94,10 +98,12 @@ def row(
     withdrawn: str = "",
     other: str = OK,
     stranger: str = UNKNOWN,
+    elsewhere: str = "",
 ) -> list[str]:
     """What the callers get, in the order of CALLERS; who has withdrawn is as good as suspended unless said."""
     lacking = [role, role] if role != OK else [right, right]
-    return [right, *lacking, right, INVALID, INVALID, INVALID, INVALID, away, withdrawn or away, other, stranger]
+    unfit = [INVALID] * 4
+    return [right, *lacking, right, *unfit, away, withdrawn or away, other, stranger, elsewhere or right]
 
 
 def owner(right: str) -> list[str]:
@@ -106,22 +112,22 @@ def owner(right: str) -> list[str]:
 
 
 MATRIX = {
-    "consortium:Init": row(OK, away=OK, other=OUTSIDE, stranger=OUTSIDE),
+    "consortium:Init": row(OK, away=OK, other=OUTSIDE, stranger=OUTSIDE, elsewhere=OUTSIDE),
     "participants:Register": row(OK, away=OK, stranger=OK),
-    "participants:Update": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
-    "participants:Suspend": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
-    "participants:Reinstate": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN],
+    "participants:Update": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN, OK],
+    "participants:Suspend": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN, OK],
+    "participants:Reinstate": [OK, ROLE, ROLE, OK, *[INVALID] * 4, OK, STATUS, OK, UNKNOWN, OK],
     "participants:Withdraw": row(OK, away=OK),
     "consortium:Vote": row(OK, other=OUTSIDE),
     "consortium:Retract": row("FL-MOTION-UNKNOWN", other="FL-MOTION-UNKNOWN"),
     "declarations:Submit": row(OK),
     "declarations:Revoke": row(NO_DATA, away=NO_DATA, other=NO_DATA, stranger=NO_DATA),
-    "tasks:Cancel": row(OK, other="FL-TASK-OUTSIDE"),
-    "validators:Vote": row(OK, other=VALIDATOR),
+    "tasks:Cancel": row(OK, other="FL-TASK-OUTSIDE", elsewhere="FL-TASK-OUTSIDE"),
+    "validators:Vote": row(OK, other=VALIDATOR, elsewhere=VALIDATOR),
     "tasks:Create": row(INACTIVE, other=INACTIVE),  # its validators Org2 and Org3 are not active here
-    "updates:Submit": row(OK, other=UNSELECTED),
+    "updates:Submit": row(OK, other=UNSELECTED, elsewhere=UNSELECTED),
     "updates:Reveal": row("FL-ROUND-OPEN", other="FL-ROUND-OPEN"),
-    "rounds:Vote": row(OK, other=VALIDATOR),
+    "rounds:Vote": row(OK, other=VALIDATOR, elsewhere=VALIDATOR),
     "rounds:Seal": row(
         "FL-ROUND-VOTES", role=OK, away="FL-ROUND-VOTES", other="FL-ROUND-VOTES", stranger="FL-ROUND-VOTES"
     ),
@@ -138,8 +144,8 @@ MATRIX = {
         other="FL-ROUND-UNCOMMITTED",
         stranger="FL-ROUND-UNCOMMITTED",
     ),
-    "attestations:Submit": row("FL-ROUND-OPEN", other=VALIDATOR),
-    "scores:Open": row("FL-ROUND-UNCOMMITTED", other=VALIDATOR),
+    "attestations:Submit": row("FL-ROUND-OPEN", other=VALIDATOR, elsewhere=VALIDATOR),
+    "scores:Open": row("FL-ROUND-UNCOMMITTED", other=VALIDATOR, elsewhere=VALIDATOR),
     "tokens:Issue": row(OK, other=OUTSIDE),
     "tokens:Transfer": owner("FL-TOKEN-INPUT"),
     "tokens:Approve": owner(OK),
@@ -165,6 +171,9 @@ def scenario() -> Scenario:
     scenario = Scenario()
     scenario.create()
     scenario.call(ORG4, "participants:Register", {"name": "outside"})
+    scenario.call(ORG5, "participants:Register", {"name": "elsewhere"})
+    scenario.plant(Consortium((ORG1, ORG2, ORG3, ORG5), changes=1))
+    scenario.create(id="another", validators=[ORG1, ORG2, ORG5])
     scenario.suspend(ORG2)
     scenario.suspend(ORG3, "withdrawn")
     return scenario
@@ -210,6 +219,7 @@ def test_anybody_reads_everything(scenario):
         "declarations:Read": NO_DATA,
     }
     queries = {"records:Page": {"kind": "task", "size": 1}, "records:History": {"key": "consortium", "size": 1}}
+    assert len(CALLERS) >= 10
     for name, entry in FUNCTIONS.items():
         if isinstance(entry, Query):
             arguments |= {"query": queries.get(name), "key": "consortium"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.network import Address, Consortium, ConsortiumError, Versions, load_consortium
@@ -142,6 +142,7 @@ NONSENSE = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(NONSENSE), st.booleans()), min_size=1, max_size=3))
 def test_whatever_is_wrong_is_refused_with_the_file_and_never_otherwise(tmp_path_factory, changes):
     lines = (ROOT / "network" / "consortium.yaml").read_text().splitlines()
@@ -184,6 +185,11 @@ def test_two_organisations_cannot_share_a_name_or_an_msp_id(load):
         load(GOOD + second)
     with pytest.raises(ConsortiumError, match=r"line 12: organisations\[1\].msp_id: another organisation has it"):
         load(GOOD + second.replace("org1", "org2"))
+
+
+def test_lists_in_lists_without_an_end_are_refused(load):
+    with pytest.raises(ConsortiumError, match="nested too deeply"):
+        load("[" * 400)
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n"])

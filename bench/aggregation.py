@@ -31,9 +31,11 @@ from fabric_fl.aggregation import (
     pipeline,
     quantise,
     robust_rule,
+    worker,
     write,
 )
 from fabric_fl.aggregation.passes import Pass
+from fabric_fl.aggregation.worker import messages
 
 SIZES = (1, 10, 100)  # MB of an update
 UPDATES = 5
@@ -86,8 +88,7 @@ def _quantising() -> Result:
 
 def _child(what: str, folder: Path, size: int, count: int, *, cores: int) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.aggregation", what, str(folder), str(size), str(count), str(cores)]
-    # as in the worker, which has a thread a core of its own
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **worker.ENVIRONMENT}  # rounds are aggregated there
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
     found: dict[str, float] = json.loads(answer.stdout)
     return found
@@ -173,8 +174,6 @@ def memory(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
         "aggregate(messages.inputs_from_json(json.load(sys.stdin)), pathlib.Path(sys.argv[1]));"
         "print(pathlib.Path('/proc/self/status').read_text())"
     )
-    from fabric_fl.aggregation.worker import messages
-
     given = json.dumps(messages.inputs_to_json(inputs(folder, size, count)))
     command = [sys.executable, "-c", code, str(folder)]
     status = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, text=True).stdout

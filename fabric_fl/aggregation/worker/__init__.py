@@ -21,8 +21,8 @@ from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs
 from fabric_fl.aggregation.worker import messages
 
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""Linear algebra stays in the thread that calls it: aggregation has one a core already."""
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Of the child: linear algebra stays in the thread that calls it, because aggregation has one a core already."""
 
 
 class AggregationWorker:
@@ -119,7 +119,7 @@ class AggregationWorker:
             # -P: the directory that we happen to be in is no place to import from
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fabric_fl.aggregation.worker"],
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **ENVIRONMENT},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -189,7 +189,7 @@ def test_two_organisations_cannot_share_a_name_or_an_msp_id(load):
 
 def test_lists_in_lists_without_an_end_are_refused(load):
     with pytest.raises(ConsortiumError, match="nested too deeply"):
-        load("[" * 400)
+        load("[" * 600 + "]" * 600)
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n"])

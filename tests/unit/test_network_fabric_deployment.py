@@ -19,6 +19,8 @@ from fabric_fl.network.fabric.topology import Topology, local_ports
 from fabric_fl.network.home import Home
 from fabric_fl.network.program import program_environment
 
+MEMBERS = ("Org1MSP", "Org2MSP", "Org3MSP")
+
 
 @dataclass
 class Peers:
@@ -29,6 +31,7 @@ class Peers:
     committed: int = 0
     did: list[tuple[str, str]] = field(default_factory=list)
     failing: dict[str, int] = field(default_factory=dict)
+    endorsed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, program, *arguments, environment):
@@ -69,9 +72,14 @@ class Peers:
         self.did.append((f"approve {sequence}", msp_id))
         return ""
 
+    def checkcommitreadiness(self, _msp_id, flags):
+        sequence = int(flags[flags.index("--sequence") + 1])
+        return json.dumps({"approvals": {one: (one, sequence) in self.approved for one in MEMBERS}})
+
     def commit(self, msp_id, flags):
         self.committed = int(flags[flags.index("--sequence") + 1])
-        assert flags.count("--peerAddresses") == 2
+        self.endorsed = [flags[at + 1] for at, flag in enumerate(flags) if flag == "--peerAddresses"]
+        assert len(self.endorsed) == 2
         self.did.append((f"commit {self.committed}", msp_id))
         return ""
 
@@ -229,3 +237,30 @@ def test_a_shell_that_acts_as_one_organisation_configures_no_node():
     environ = {"PATH": "/bin", "CORE_PEER_ADDRESS": "x", "FABRIC_CFG_PATH": "y", "ORDERER_CA": "z", "CHAINCODE_ID": "w"}
 
     assert program_environment(environ) == {"PATH": "/bin"}
+
+
+def alone(home, peers, *own, seconds=5.0):
+    """A machine that acts for some of three organisations."""
+    consortium = Consortium.default(3)
+    topology = Topology.of(consortium, {name: 20_000 + index for index, name in enumerate(local_ports(consortium))})
+    return Deployment(peers, "fl", topology, home, time.monotonic() + seconds, lambda: "", topology.part(own))
+
+
+def test_an_organisation_on_its_own_machine_acts_for_itself_and_waits_for_a_majority(home, peers):
+    with pytest.raises(NotReadyError, match="definition waits for the approval of org2, org3"):
+        alone(home, peers, "org1", seconds=0.3).deploy(package("fl"))
+    assert peers.did == [("install", "Org1MSP"), ("approve 1", "Org1MSP")]
+
+    assert alone(home, peers, "org3").deploy(package("fl")) == 1
+
+    assert peers.did[2:] == [("install", "Org3MSP"), ("approve 1", "Org3MSP"), ("commit 1", "Org3MSP")]
+    assert peers.endorsed == ["localhost:7051", "localhost:7071"], "who has not approved endorses no commit"
+
+
+def test_an_organisation_that_comes_later_approves_what_is_committed(home, peers):
+    alone(home, peers, "org1", "org2").deploy(package("fl"))
+    before = len(peers.did)
+
+    assert alone(home, peers, "org3").deploy(package("fl")) == 1
+
+    assert peers.did[before:] == [("install", "Org3MSP"), ("approve 1", "Org3MSP")]

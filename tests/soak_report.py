@@ -66,9 +66,9 @@ class SoakReport:
             test |= dict(report.user_properties)
             self._write(complete=False)
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)  # before fixtures end, some of which fail after an interrupt
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if not self._tests:
+        if not (self._tests or self._scaling):
             return
         if exitstatus == pytest.ExitCode.OK and self._without_count():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

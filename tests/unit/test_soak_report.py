@@ -64,7 +64,7 @@ def soak(folder: Path, *texts: str) -> tuple[int, str, dict[str, Any]]:
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     report: dict[str, Any] = json.loads((folder / "soak.json").read_text())
     report["tests"] = {test["test"].partition("::")[2]: test for test in report["tests"]}

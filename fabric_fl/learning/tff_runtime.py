@@ -89,7 +89,8 @@ def _release_executor(tff: Any) -> None:
     """Let TFF end its executor while it still can: later in the interpreter's exit its finalizer fails."""
     end_workers()
     framework = tff.framework
-    framework.set_default_context(framework.SyncExecutionContext(framework.local_cpp_executor_factory()))
+    nothing = framework.ResourceManagingExecutorFactory(lambda _: None)
+    framework.set_default_context(framework.SyncExecutionContext(nothing))  # a context that has no executor to end
     gc.collect()
     end_workers()
 

@@ -33,9 +33,9 @@ decoded = functools.lru_cache(maxsize=4096)(json.loads)
 class Walk:
     """One world. Four organisations, of which three are the consortium to begin with; a fifth comes from outside."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, ledger: MemoryLedger | None = None) -> None:
         self.random = random.Random(seed)
-        self.ledger = MemoryLedger(ORGANISATIONS[:3])
+        self.ledger = ledger or MemoryLedger(ORGANISATIONS[:3])
         self.model = Model(ORGANISATIONS[:3])
         self.calls = Calls(self.random, self.model)
         self.recent: list[Call] = []

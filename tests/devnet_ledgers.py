@@ -161,6 +161,25 @@ class LedgerOnTrial:
         self.ledger.close()
 
 
+def populate(trial: LedgerOnTrial) -> None:
+    """Commits blocks with writes, deletes, conflicts, refusals, duplicates and an empty transaction."""
+    trial.put({"a": b"1", "b": b"1", "\x00c\x00": b"x" * 300})
+    trial.put({"a": b""})
+    with trial.simulate() as simulator:
+        simulator.get_state(CHAINCODE, "b")
+        simulator.put_state(CHAINCODE, "b", b"2")
+        results = simulator.results()
+    first, stale = endorsed(results), endorsed(results)
+    refused = endorsed(results, endorsers=[organizations()[0].node])
+    assert trial.commit(first, stale, refused, first, endorsed(b"")) == [0, 11, 10, 9, 0]
+    for i in range(300):  # so that block numbers need two bytes
+        trial.put({"a": str(i).encode()})
+    trial.put({"a": b"", "z": b"last"})
+
+
+# What follows is written from the specification, with none of the program's own encoders.
+
+
 def define(definition: ChaincodeDefinition) -> bytes:
     org1, org2, *_ = organizations()
     return definition_transaction(CHANNEL, definition, org1.admin, [org1.node, org2.node])

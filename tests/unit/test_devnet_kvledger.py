@@ -1,4 +1,4 @@
-"""The ledger: hashes recomputed here from Fabric's specification, queries, restarts, damage."""
+"""The ledger: hashes recomputed here from Fabric's specification, queries, restarts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devnet_ledgers import CHAINCODE, CHANNEL, LedgerOnTrial, define, endorsed, genesis, organizations
+from devnet_ledgers import CHAINCODE, CHANNEL, LedgerOnTrial, define, endorsed, genesis, organizations, populate
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import proposal_pb2, proposal_response_pb2, transaction_pb2
 
 from fabric_fl.devnet.commithash import update_bytes
-from fabric_fl.devnet.kvledger import InvalidBlock, KVLedger, LedgerCorrupt, orderer_view
+from fabric_fl.devnet.kvledger import InvalidBlock, KVLedger, orderer_view
 from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, implicit_collection
 from fabric_fl.devnet.rwset import Height, TxRWSet
 from fabric_fl.devnet.simulator import SimulationError
@@ -25,25 +25,6 @@ def trial() -> Iterator[LedgerOnTrial]:
     trial = LedgerOnTrial.open()
     yield trial
     trial.close()
-
-
-def _populate(trial: LedgerOnTrial) -> None:
-    """Commits blocks with writes, deletes, conflicts, refusals, duplicates and an empty transaction."""
-    trial.put({"a": b"1", "b": b"1", "\x00c\x00": b"x" * 300})
-    trial.put({"a": b""})
-    with trial.simulate() as simulator:
-        simulator.get_state(CHAINCODE, "b")
-        simulator.put_state(CHAINCODE, "b", b"2")
-        results = simulator.results()
-    first, stale = endorsed(results), endorsed(results)
-    refused = endorsed(results, endorsers=[organizations()[0].node])
-    assert trial.commit(first, stale, refused, first, endorsed(b"")) == [0, 11, 10, 9, 0]
-    for i in range(300):  # so that block numbers need two bytes
-        trial.put({"a": str(i).encode()})
-    trial.put({"a": b"", "z": b"last"})
-
-
-# What follows is written from the specification, with none of the program's own encoders.
 
 
 def _der(tag: int, content: bytes) -> bytes:
@@ -107,7 +88,7 @@ def _commit_hash(block: common_pb2.Block, previous: bytes) -> bytes:
 
 
 def test_headers_data_and_commits_are_hashed_as_the_specification_says(trial: LedgerOnTrial) -> None:
-    _populate(trial)
+    populate(trial)
     previous_header, previous_commit = b"", b""
     for number in range(trial.ledger.height):
         block = trial.ledger.block(number)
@@ -241,7 +222,7 @@ def test_a_block_that_does_not_continue_the_chain_is_refused(trial: LedgerOnTria
 
 def test_a_restart_finds_everything_and_goes_on(tmp_path: Path) -> None:
     trial = LedgerOnTrial.open(tmp_path)
-    _populate(trial)
+    populate(trial)
     before = (trial.ledger.chain_info(), trial.ledger.state_hash())
     trial.close()
     again = LedgerOnTrial.open(tmp_path)
@@ -258,7 +239,7 @@ def test_a_restart_finds_everything_and_goes_on(tmp_path: Path) -> None:
 
 def test_rebuilding_from_blocks_gives_the_same_state_history_and_index(tmp_path: Path) -> None:
     trial = LedgerOnTrial.open(tmp_path)
-    _populate(trial)
+    populate(trial)
     database = tmp_path / "ledger.sqlite3"
 
     def tables() -> list[list[tuple[object, ...]]]:
@@ -278,78 +259,6 @@ def test_rebuilding_from_blocks_gives_the_same_state_history_and_index(tmp_path:
     assert trial.ledger.state_hash() == state
     assert tables() == before
     trial.close()
-
-
-def _damage(directory: Path, statement: str, *arguments: object) -> None:
-    with sqlite3.connect(directory / "ledger.sqlite3") as connection:
-        connection.execute("UPDATE meta SET value = 0 WHERE name = 'closed'")  # as after a crash
-        connection.execute(statement, arguments)
-    connection.close()
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Path:
-    trial = LedgerOnTrial.open(tmp_path)
-    for i in range(3):
-        trial.put({"a": str(i).encode()})
-    trial.close()
-    return tmp_path
-
-
-def test_a_crashed_ledger_that_is_whole_opens(closed: Path) -> None:
-    _damage(closed, "UPDATE meta SET value = 0 WHERE name = 'closed'")
-    ledger = KVLedger.open(closed, CHANNEL)
-    assert ledger.height == 5
-    ledger.close()
-
-
-def test_a_changed_transaction_is_found_when_opening_after_a_crash(closed: Path) -> None:
-    ledger = KVLedger.open(closed, CHANNEL)
-    block = ledger.block(2)
-    ledger.close()
-    assert block is not None
-    envelope = bytearray(block.data.data[0])
-    envelope[-1] ^= 1
-    block.data.data[0] = bytes(envelope)
-    _damage(closed, "UPDATE blocks SET data = ? WHERE number = 2", block.SerializeToString())
-    with pytest.raises(LedgerCorrupt, match="block 2: its transactions"):
-        KVLedger.open(closed, CHANNEL)
-
-
-def test_a_changed_header_is_found(closed: Path) -> None:
-    ledger = KVLedger.open(closed, CHANNEL)
-    block = ledger.block(4)
-    ledger.close()
-    assert block is not None
-    block.data.data[0] = b"another"
-    block.header.data_hash = hashlib.sha256(b"another").digest()
-    _damage(closed, "UPDATE blocks SET data = ? WHERE number = 4", block.SerializeToString())
-    with pytest.raises(LedgerCorrupt, match="block 4: its header has been changed"):
-        KVLedger.open(closed, CHANNEL)
-
-
-def test_a_missing_block_is_found(closed: Path) -> None:
-    _damage(closed, "DELETE FROM blocks WHERE number = 2")
-    with pytest.raises(LedgerCorrupt, match="block 2 is missing"):
-        KVLedger.open(closed, CHANNEL)
-
-
-def test_changed_flags_do_not_survive_a_rebuild(closed: Path) -> None:
-    ledger = KVLedger.open(closed, CHANNEL)
-    block = ledger.block(3)
-    assert block is not None
-    block.metadata.metadata[2] = b"\x0a"
-    _damage(closed, "UPDATE blocks SET data = ? WHERE number = 3", block.SerializeToString())
-    state = ledger.state_hash()
-    with pytest.raises(LedgerCorrupt, match="block 3: its updates do not give its commit hash"):
-        ledger.rebuild_state()
-    assert ledger.state_hash() == state
-    ledger.close()
-
-
-def test_another_channel_s_ledger_is_refused(closed: Path) -> None:
-    with pytest.raises(LedgerCorrupt, match="channel 'fl', not of 'other'"):
-        KVLedger.open(closed, "other")
 
 
 def test_a_full_disk_changes_nothing_and_the_block_can_be_written_later(tmp_path: Path) -> None:
@@ -447,7 +356,7 @@ def test_the_channel_begins_with_the_genesis_block_as_it_is(trial: LedgerOnTrial
 
 
 def test_two_ledgers_given_the_same_blocks_are_the_same(trial: LedgerOnTrial) -> None:
-    _populate(trial)
+    populate(trial)
     trial.commit(define(ChaincodeDefinition("second", "1")))
     copy = LedgerOnTrial(KVLedger.open(None, CHANNEL), trial.config)
     copy.ledger.commit(common_pb2.Block.FromString(genesis()), [0])

@@ -1,4 +1,4 @@
-"""Ordering: who may broadcast, where blocks are cut, and that waiters hear of every block."""
+"""Ordering: who may broadcast, and when blocks are cut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
@@ -16,16 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, organizations
+from devnet_ledgers import LedgerOnTrial, endorsed, organizations
+from devnet_ordering import ordering, tx_id_of, write
 from fabric_protos.common import common_pb2
 from fabric_protos.orderer import ab_pb2, ab_pb2_grpc
 
-from fabric_fl.devnet.blockcutter import BlockCutter
 from fabric_fl.devnet.channelconfig import BatchSettings
-from fabric_fl.devnet.committer import Committer, LedgerClosed
 from fabric_fl.devnet.kvledger import CommittedBlock
 from fabric_fl.devnet.orderer import WHEN_IDLE, AtomicBroadcastService, Orderer
-from fabric_fl.devnet.rwset import RWSetBuilder
 from fabric_fl.fabric.identity import Identity, SigningIdentity
 from fabric_fl.fabric.protoutil import create_signed_envelope
 
@@ -43,69 +40,12 @@ def trial() -> Iterator[LedgerOnTrial]:
     trial.close()
 
 
-@asynccontextmanager
-async def _ordering(trial: LedgerOnTrial, batch: BatchSettings = WHEN_IDLE) -> AsyncIterator[tuple[Orderer, Committer]]:
-    committer = Committer(trial.ledger, trial.validator)
-    orderer = Orderer(trial.config, trial.ledger, committer, ORDERER.node, batch=batch)
-    await orderer.start()
-    yield orderer, committer
-    await orderer.stop()
-    await committer.close()
-
-
-def _write(key: str = "k", value: bytes = b"v") -> common_pb2.Envelope:
-    builder = RWSetBuilder()
-    builder.add_write(CHAINCODE, key, value)
-    return endorsed(builder.serialize())
-
-
-def _tx_id(envelope: common_pb2.Envelope) -> str:
-    header = common_pb2.Payload.FromString(envelope.payload).header.channel_header
-    tx_id: str = common_pb2.ChannelHeader.FromString(header).tx_id
-    return tx_id
-
-
-class TestBlockCutter:
-    """Transactions of ten bytes each; a batch prefers at most 35 bytes and holds at most four."""
-
-    SETTINGS = BatchSettings(max_message_count=4, preferred_max_bytes=35)
-
-    def test_a_batch_is_full_by_its_size_before_the_transaction_that_would_overflow_it(self) -> None:
-        cutter = BlockCutter(self.SETTINGS)
-        assert [cutter.ordered(name, 10) for name in (b"a", b"b", b"c")] == [[], [], []]
-        assert cutter.ordered(b"d", 10) == [[b"a", b"b", b"c"]]
-        assert len(cutter) == 1
-
-    def test_a_batch_is_full_by_count(self) -> None:
-        cutter = BlockCutter(self.SETTINGS)
-        assert [cutter.ordered(name, 1) for name in (b"a", b"b", b"c", b"d")] == [
-            [],
-            [],
-            [],
-            [[b"a", b"b", b"c", b"d"]],
-        ]
-        assert len(cutter) == 0
-
-    def test_a_transaction_that_is_larger_than_a_batch_stands_alone_after_what_came_before(self) -> None:
-        cutter = BlockCutter(self.SETTINGS)
-        cutter.ordered(b"a", 10)
-        assert cutter.ordered(b"huge", 36) == [[b"a"], [b"huge"]]
-        assert cutter.ordered(b"huge", 36) == [[b"huge"]]
-
-    def test_cutting_begins_anew(self) -> None:
-        cutter = BlockCutter(self.SETTINGS)
-        cutter.ordered(b"a", 30)
-        assert cutter.cut() == [b"a"]
-        assert cutter.cut() == []
-        assert cutter.ordered(b"b", 30) == []
-
-
 class TestFilters:
     def _answer(
         self, trial: LedgerOnTrial, envelope: common_pb2.Envelope, batch: BatchSettings = WHEN_IDLE
     ) -> tuple[int, str]:
         async def run() -> ab_pb2.BroadcastResponse:
-            async with _ordering(trial, batch) as (orderer, _):
+            async with ordering(trial, batch) as (orderer, _):
                 return orderer.broadcast(envelope)
 
         response = asyncio.run(run())
@@ -124,13 +64,13 @@ class TestFilters:
         assert self._answer(trial, endorsed(b"", channel="elsewhere")) == (NOT_FOUND, "channel does not exist")
 
     def test_a_tampered_signature_is_forbidden(self, trial: LedgerOnTrial) -> None:
-        envelope = _write()
+        envelope = write()
         envelope.signature = ORG2.client.sign(envelope.payload)
         status, info = self._answer(trial, envelope)
         assert status == FORBIDDEN
         assert info.endswith("permission denied")
 
-    def test_a_peer_may_not_write(self, trial: LedgerOnTrial) -> None:
+    def test_a_peer_may_notwrite(self, trial: LedgerOnTrial) -> None:
         assert self._answer(trial, endorsed(b"", creator=ORG1.node))[0] == FORBIDDEN
 
     def test_an_identity_of_another_organisation_s_name_is_forbidden(self, trial: LedgerOnTrial) -> None:
@@ -142,7 +82,7 @@ class TestFilters:
         assert answer == (BAD_REQUEST, "broadcast client identity expired")
 
     def test_a_transaction_that_is_too_large_is_a_bad_request(self, trial: LedgerOnTrial) -> None:
-        envelope = _write(value=b"x" * 5000)
+        envelope = write(value=b"x" * 5000)
         size = len(envelope.payload) + len(envelope.signature)
         assert self._answer(trial, envelope, BatchSettings(absolute_max_bytes=size, timeout=0.0))[0] == SUCCESS
         status, info = self._answer(trial, envelope, BatchSettings(absolute_max_bytes=size - 1, timeout=0.0))
@@ -166,9 +106,9 @@ class TestFilters:
 
     def test_an_orderer_that_does_not_run_says_so(self, trial: LedgerOnTrial) -> None:
         async def run() -> ab_pb2.BroadcastResponse:
-            async with _ordering(trial) as (orderer, _):
+            async with ordering(trial) as (orderer, _):
                 pass
-            return orderer.broadcast(_write())
+            return orderer.broadcast(write())
 
         response = asyncio.run(run())
         assert (response.status, response.info) == (UNAVAILABLE, "the orderer is not running")
@@ -201,7 +141,7 @@ class TestCutting:
         """Returns how many transactions each new block holds once all have been committed."""
 
         async def run() -> None:
-            async with _ordering(trial, batch) as (orderer, committer):
+            async with ordering(trial, batch) as (orderer, committer):
                 blocks: list[CommittedBlock] = []
                 committer.add_listener(blocks.append)
                 broadcast(orderer)
@@ -215,14 +155,14 @@ class TestCutting:
         return [len(block.data.data) for block in blocks if block is not None]
 
     def test_a_lone_transaction_waits_for_nobody(self, trial: LedgerOnTrial) -> None:
-        envelope = _write()
+        envelope = write()
         loop_time: list[float] = []
 
         async def run() -> None:
-            async with _ordering(trial) as (orderer, committer):
+            async with ordering(trial) as (orderer, committer):
                 begin = asyncio.get_running_loop().time()
                 orderer.broadcast(envelope)
-                await committer.wait_for_tx(_tx_id(envelope))
+                await committer.wait_for_tx(tx_id_of(envelope))
                 loop_time.append(asyncio.get_running_loop().time() - begin)
 
         asyncio.run(run())
@@ -240,23 +180,23 @@ class TestCutting:
         monkeypatch.setattr(trial.ledger, "commit", commit_slowly)
 
         async def run() -> list[int]:
-            async with _ordering(trial) as (orderer, committer):
-                envelopes = [_write(f"k{i}") for i in range(6)]
+            async with ordering(trial) as (orderer, committer):
+                envelopes = [write(f"k{i}") for i in range(6)]
                 for envelope in envelopes:
                     orderer.broadcast(envelope)
                     await asyncio.sleep(0.01)  # long enough for each to get a block of its own
                 arrived.set()
-                return [(await committer.wait_for_tx(_tx_id(envelope))).block for envelope in envelopes]
+                return [(await committer.wait_for_tx(tx_id_of(envelope))).block for envelope in envelopes]
 
         assert asyncio.run(run()) == [2, 3, 3, 3, 3, 3]
 
     def test_blocks_are_cut_by_count(self, trial: LedgerOnTrial) -> None:
-        envelopes = [_write(f"k{i}") for i in range(7)]
+        envelopes = [write(f"k{i}") for i in range(7)]
         settings = BatchSettings(max_message_count=3, timeout=0.05)
         assert self._sizes(trial, settings, lambda orderer: [orderer.broadcast(e) for e in envelopes], 7) == [3, 3, 1]
 
     def test_blocks_are_cut_by_size(self, trial: LedgerOnTrial) -> None:
-        envelopes = [_write(f"k{i}", b"x" * 10_000) for i in range(5)]
+        envelopes = [write(f"k{i}", b"x" * 10_000) for i in range(5)]
         size = len(envelopes[0].payload) + len(envelopes[0].signature)
         settings = BatchSettings(preferred_max_bytes=2 * size + 100, timeout=0.05)
         assert self._sizes(trial, settings, lambda orderer: [orderer.broadcast(e) for e in envelopes], 5) == [2, 2, 1]
@@ -265,13 +205,13 @@ class TestCutting:
         times: list[float] = []
 
         async def run() -> None:
-            async with _ordering(trial, BatchSettings(timeout=0.3)) as (orderer, committer):
-                envelopes = [_write(f"k{i}") for i in range(3)]
+            async with ordering(trial, BatchSettings(timeout=0.3)) as (orderer, committer):
+                envelopes = [write(f"k{i}") for i in range(3)]
                 begin = asyncio.get_running_loop().time()
                 for envelope in envelopes:
                     orderer.broadcast(envelope)
                     await asyncio.sleep(0.05)
-                statuses = [await committer.wait_for_tx(_tx_id(envelope)) for envelope in envelopes]
+                statuses = [await committer.wait_for_tx(tx_id_of(envelope)) for envelope in envelopes]
                 times.append(asyncio.get_running_loop().time() - begin)
                 assert {status.block for status in statuses} == {2}
 
@@ -280,15 +220,15 @@ class TestCutting:
 
     def test_order_is_the_order_of_arrival_unless_a_fault_is_asked_for(self, trial: LedgerOnTrial) -> None:
         async def run(*, reverse: bool) -> list[str]:
-            async with _ordering(trial, BatchSettings(max_message_count=3, timeout=5)) as (orderer, committer):
+            async with ordering(trial, BatchSettings(max_message_count=3, timeout=5)) as (orderer, committer):
                 orderer.reorder = (lambda batch: batch[::-1]) if reverse else None
                 blocks: list[CommittedBlock] = []
                 committer.add_listener(blocks.append)
-                envelopes = [_write("k", str(i).encode()) for i in range(3)]
+                envelopes = [write("k", str(i).encode()) for i in range(3)]
                 for envelope in envelopes:
                     orderer.broadcast(envelope)
                 await committer.wait_for_height(committer.height + 1)
-                ids = [_tx_id(envelope) for envelope in envelopes]
+                ids = [tx_id_of(envelope) for envelope in envelopes]
                 return [str(ids.index(status.tx_id)) for status in blocks[0].statuses]
 
         assert asyncio.run(run(reverse=False)) == ["0", "1", "2"]
@@ -296,11 +236,11 @@ class TestCutting:
 
     def test_a_stalled_orderer_accepts_and_orders_when_it_goes_on(self, trial: LedgerOnTrial) -> None:
         async def run() -> None:
-            async with _ordering(trial) as (orderer, committer):
+            async with ordering(trial) as (orderer, committer):
                 orderer.pause()
-                envelope = _write()
+                envelope = write()
                 assert orderer.broadcast(envelope).status == SUCCESS
-                waiting = asyncio.create_task(committer.wait_for_tx(_tx_id(envelope)))
+                waiting = asyncio.create_task(committer.wait_for_tx(tx_id_of(envelope)))
                 await asyncio.sleep(0.05)
                 assert not waiting.done()
                 orderer.resume()
@@ -324,17 +264,17 @@ class TestTrouble:
 
         async def run() -> None:
             nonlocal full
-            async with _ordering(trial) as (orderer, committer):
-                accepted = _write("a")
+            async with ordering(trial) as (orderer, committer):
+                accepted = write("a")
                 assert orderer.broadcast(accepted).status == SUCCESS
-                waiting = asyncio.create_task(committer.wait_for_tx(_tx_id(accepted)))
+                waiting = asyncio.create_task(committer.wait_for_tx(tx_id_of(accepted)))
                 await asyncio.sleep(0.03)
-                refused = orderer.broadcast(_write("b"))
+                refused = orderer.broadcast(write("b"))
                 assert refused.status == UNAVAILABLE
                 assert "block 2 cannot be written: database or disk is full" in refused.info
                 full = False
                 assert (await asyncio.wait_for(waiting, 5)).code == 0
-                assert orderer.broadcast(_write("c")).status == SUCCESS
+                assert orderer.broadcast(write("c")).status == SUCCESS
 
         with caplog.at_level(logging.ERROR):
             asyncio.run(run())
@@ -345,13 +285,13 @@ class TestTrouble:
         monkeypatch.setattr("fabric_fl.devnet.orderer._MAX_QUEUED_BYTES", 20_000)
 
         async def run() -> list[int]:
-            async with _ordering(trial) as (orderer, committer):
+            async with ordering(trial) as (orderer, committer):
                 orderer.pause()
-                envelopes = [_write(f"k{i}", b"x" * 8000) for i in range(3)]
+                envelopes = [write(f"k{i}", b"x" * 8000) for i in range(3)]
                 statuses = [orderer.broadcast(envelope).status for envelope in envelopes]
                 orderer.resume()
-                await committer.wait_for_tx(_tx_id(envelopes[0]))
-                await committer.wait_for_tx(_tx_id(envelopes[1 if statuses[1] == SUCCESS else 0]))
+                await committer.wait_for_tx(tx_id_of(envelopes[0]))
+                await committer.wait_for_tx(tx_id_of(envelopes[1 if statuses[1] == SUCCESS else 0]))
                 await asyncio.sleep(0.05)
                 return [*statuses, orderer.broadcast(envelopes[2]).status]
 
@@ -361,98 +301,19 @@ class TestTrouble:
         assert statuses[3] == SUCCESS
 
 
-class TestWaiting:
-    def test_whoever_waits_hears_of_past_and_of_future_transactions(self, trial: LedgerOnTrial) -> None:
-        async def run() -> None:
-            async with _ordering(trial) as (orderer, committer):
-                envelope = _write()
-                early = asyncio.create_task(committer.wait_for_tx(_tx_id(envelope)))
-                await asyncio.sleep(0)
-                orderer.broadcast(envelope)
-                status = await asyncio.wait_for(early, 5)
-                assert (status.block, status.index, status.code) == (2, 0, 0)
-                orderer.broadcast(envelope)  # a duplicate changes nothing
-                await committer.wait_for_height(4)
-                assert await committer.wait_for_tx(_tx_id(envelope)) == status
-
-        asyncio.run(run())
-
-    def test_a_waiter_that_gives_up_leaves_nothing_behind(self, trial: LedgerOnTrial) -> None:
-        async def run() -> None:
-            async with _ordering(trial) as (_, committer):
-                waiting = [
-                    asyncio.create_task(committer.wait_for_tx("never")),
-                    asyncio.create_task(committer.wait_for_height(99)),
-                ]
-                await asyncio.sleep(0)
-                assert committer._tx_waiters
-                assert committer._height_waiters
-                for each in waiting:
-                    each.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
-                assert not committer._tx_waiters
-                assert not committer._height_waiters
-
-        asyncio.run(run())
-
-    def test_closing_wakes_whoever_waits(self, trial: LedgerOnTrial) -> None:
-        async def run() -> list[BaseException | object]:
-            async with _ordering(trial) as (_, committer):
-                waiting = [
-                    asyncio.create_task(committer.wait_for_tx("never")),
-                    asyncio.create_task(committer.wait_for_height(99)),
-                ]
-                await asyncio.sleep(0)
-            return await asyncio.gather(*waiting, return_exceptions=True)
-
-        assert [type(each) for each in asyncio.run(run())] == [LedgerClosed, LedgerClosed]
-
-    def test_every_block_is_announced_once_and_in_order_though_its_writer_was_cancelled(
-        self, trial: LedgerOnTrial
-    ) -> None:
-        async def run() -> list[int]:
-            numbers: list[int] = []
-            committer = Committer(trial.ledger, trial.validator)
-            committer.add_listener(lambda committed: numbers.append(committed.number))
-            for _ in range(3):
-                writing = asyncio.create_task(committer.commit(trial.block([_write()])))
-                await asyncio.sleep(0)
-                writing.cancel()
-                await committer.wait_for_height(trial.ledger.height + (0 if numbers else 1))
-                await asyncio.sleep(0.05)
-            await committer.close()
-            return numbers
-
-        assert asyncio.run(run()) == [2, 3, 4]
-
-    def test_a_hundred_waiters_and_a_hundred_transactions_all_meet(self, trial: LedgerOnTrial) -> None:
-        async def run() -> None:
-            async with _ordering(trial) as (orderer, committer):
-                envelopes = [_write(f"k{i}") for i in range(100)]
-
-                async def client(envelope: common_pb2.Envelope) -> int:
-                    assert orderer.broadcast(envelope).status == SUCCESS
-                    return (await committer.wait_for_tx(_tx_id(envelope))).code
-
-                codes = await asyncio.wait_for(asyncio.gather(*map(client, envelopes)), 20)
-                assert codes == [0] * 100
-
-        asyncio.run(run())
-
-
 class TestService:
     """Over gRPC, as the CLI speaks to it."""
 
     def test_envelopes_are_answered_in_turn_and_the_stream_ends_after_a_refusal(self, trial: LedgerOnTrial) -> None:
         async def run() -> list[int]:
-            async with _ordering(trial) as (orderer, _):
+            async with ordering(trial) as (orderer, _):
                 server = grpc.aio.server()
                 ab_pb2_grpc.add_AtomicBroadcastServicer_to_server(AtomicBroadcastService(orderer, _deliver), server)
                 port = server.add_insecure_port("127.0.0.1:0")
                 await server.start()
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                     stub = ab_pb2_grpc.AtomicBroadcastStub(channel)
-                    sent = [_write("a"), _write("b"), endorsed(b"", channel="elsewhere"), _write("c")]
+                    sent = [write("a"), write("b"), endorsed(b"", channel="elsewhere"), write("c")]
                     statuses = [response.status async for response in stub.Broadcast(iter(sent))]
                     delivered = [response.status async for response in stub.Deliver(iter(sent[:1]))]
                 await server.stop(None)

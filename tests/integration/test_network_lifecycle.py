@@ -203,7 +203,7 @@ def test_the_stock_peer_reads_the_ledger_with_the_env_file(folder, up):
     result = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == '{"organisations":["Org1MSP","Org2MSP","Org3MSP"],"schema":1}'
+    assert json.loads(result.stdout.splitlines()[-1])["organisations"] == ["Org1MSP", "Org2MSP", "Org3MSP"]
 
 
 def test_a_network_in_memory_of_one_organisation_comes_up_and_goes(tmp_path):

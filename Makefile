@@ -34,7 +34,7 @@ lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
-network-up: $(STAMP) ## start the network of network/consortium.yaml (ENGINE=fabric|devnet forces one)
+network-up: $(STAMP) ## start the network of network/consortium.yaml (ENGINE=fabric|devnet forces one; FABRIC_RUNTIME=docker)
 	@$(BIN)/fabric-fl network up
 
 network-down: $(STAMP) ## end what network-up started; its state stays

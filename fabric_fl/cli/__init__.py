@@ -18,7 +18,7 @@ _COMMANDS = {
     ),
     "task": ("fabric_fl.cli.task:task", "Create, list, show and cancel tasks, elect their validators."),
     "round": ("fabric_fl.cli.round:round_", "List and watch a task's rounds."),
-    "models": ("fabric_fl.cli.models:models", "Show and fetch committed models."),
+    "models": ("fabric_fl.cli.models:models", "Show, fetch and export committed models."),
     "scores": ("fabric_fl.cli.scores:scores", "Show what each participant contributed to a task."),
     "balances": ("fabric_fl.cli.tokens:balances", "Show each participant's tokens."),
     "tokens": ("fabric_fl.cli.tokens:tokens", "Issue and transfer tokens, let others spend them."),

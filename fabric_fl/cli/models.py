@@ -13,7 +13,7 @@ from fabric_fl.cli.session import open_session, with_profile
 
 @click.group()
 def models() -> None:
-    """Show and fetch committed models."""
+    """Show, fetch and export committed models."""
 
 
 @models.command()
@@ -47,4 +47,27 @@ def fetch(task: str, number: int | None, target: Path, profile: Path, out: Outpu
         data = f"declaration {mark['number']} of {mark['participant']} for {mark['purpose']}"
         click.echo(f"warning: {data} went into model {mark['j']} and was revoked since", err=True)
     value = {"task": task, "model": wanted, "digest": found.digest, "size": found.size, "file": str(target)}
+    out.text(f"{found.digest}  {target}", value)
+
+
+@models.command()
+@click.argument("task")
+@click.option("--number", type=click.IntRange(0), help="Which one, 0 for the initial; default: the newest.")
+@click.option("--out", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A .keras file.")
+@with_profile
+@with_output
+def export(task: str, number: int | None, target: Path, profile: Path, out: Output) -> None:
+    """Export a committed model of TASK as a plain Keras model, for programs that know nothing of this one."""
+    if target.suffix != ".keras":  # by it Keras chooses the format
+        raise click.BadParameter("the file's name ends in .keras", param_hint="--out")
+    from fabric_fl.aggregation import read_model
+    from fabric_fl.learning.export import to_keras
+    from fabric_fl.models import CommittedModels
+
+    with open_session(profile) as session:
+        record = session.ledger.task(task)
+        wanted = session.ledger.latest_model(task).j if number is None else number
+        found = CommittedModels(session.ledger, session.reader, record).weights(wanted)
+    to_keras(record, read_model(found.path, found.digest, found.size)).save(target)
+    value = {"task": task, "model": wanted, "digest": found.digest, "file": str(target)}
     out.text(f"{found.digest}  {target}", value)

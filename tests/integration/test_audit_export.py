@@ -16,9 +16,18 @@ from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
 from fabric_protos.common import common_pb2
 
 from fabric_fl.audit import archive, export, verify
+from fabric_fl.audit.chain import Chain, _executed
+from fabric_fl.audit.derived import SnapshotState
 from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.devnet.rwset import TxRWSet
 from fabric_fl.fabric.profile import ConnectionProfile
-from fabric_fl.fabric.protoutil import COMMIT_HASH, SIGNATURES, TRANSACTIONS_FILTER
+from fabric_fl.fabric.protoutil import (
+    COMMIT_HASH,
+    SIGNATURES,
+    TRANSACTIONS_FILTER,
+    unpack_envelope,
+    unpack_transaction,
+)
 
 FLIPS = 400 if os.environ.get("SOAK") else 60
 RESEALED = 60 if os.environ.get("SOAK") else 12
@@ -166,6 +175,32 @@ def test_what_a_peer_or_an_orderer_adds_to_a_block_is_checked(exported: Path, tm
     kinds = {SIGNATURES: "orderer", TRANSACTIONS_FILTER: "flags", COMMIT_HASH: "state"}
     assert found.findings[0].what == kinds[slot]
     assert found.findings[0].where.startswith("block 4")
+
+
+def test_what_endorsers_sign_together_and_the_contract_does_not_write_is_named(exported: Path) -> None:
+    read = archive.read(exported)
+    chain, judged = Chain(read.about["channel"], "fl"), 0
+    try:
+        for number, name in enumerate(read.names("blocks")):
+            block = common_pb2.Block.FromString(read.content(name))
+            envelope = unpack_envelope(block.data.data[0])
+            if envelope.channel_header.type == common_pb2.ENDORSER_TRANSACTION:
+                call = unpack_transaction(envelope.payload.data)
+                rwset = TxRWSet.parse(call.chaincode_action.results)
+                writes = [write for part in rwset.namespaces if part.namespace == "fl" for write in part.kv.writes]
+                if writes and block.metadata.metadata[TRANSACTIONS_FILTER] == b"\0":
+                    writes[0].value += b" "
+                    with chain.ledger.snapshot() as snapshot:
+                        state = SnapshotState(snapshot, "fl")
+                        args = list(call.spec.input.args)
+                        found = _executed(state, envelope.signature_header.creator, args, rwset)
+                    assert found is not None
+                    assert writes[0].key in found or found.startswith("the contract refuses"), found
+                    judged += 1
+            assert chain.add(number, read.content(name)) == []
+    finally:
+        chain.close()
+    assert judged > 10
 
 
 def test_other_bytes_under_a_blobs_name_are_not_taken_for_it(exported: Path, tmp_path: Path) -> None:

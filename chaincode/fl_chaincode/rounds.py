@@ -29,7 +29,8 @@ def vote(
     """Vote to close, to abort or to settle; a vote to abort can say whose updates are invalid.
 
     A blind write: it reads nothing that other votes write, so that no two votes ever conflict. A vote for a round or an
-    attempt that is not there is merely never counted, nor is one of who was voted out of the round's validators.
+    attempt that is not there yet counts when it is, and where it never is, never; a vote of who was voted out of the
+    round's validators is not counted.
     """
     if refused and kind != ABORT:
         raise FLError("FL-ARGUMENT-INVALID", "only a vote to abort names refused updates")

@@ -2,7 +2,7 @@
 
 Written from the protocol and the documentation, not from the rules: one class, no keys, no records, no entries' ids but
 those that it is told. `apply` takes a call as the walk makes it and changes the model, or raises `RefusedError` and
-leaves it as it was. What it leaves out, the walk does not do: declarations, elections, stop rules.
+leaves it as it was. What it leaves out, the walk does not do: declarations and stop rules.
 """
 
 from __future__ import annotations

@@ -209,7 +209,19 @@ class Walk:
             self.forward(f"head/{one['task']}", one["status"] != "running", one["round"], one["j"])
         for one in of("round"):
             round_ = model.tasks[one["task"]]["rounds"][one["number"] - 1]
-            for name in ("status", "attempt", "selected", "set", "included", "moved", "base", "j"):
+            for name in (
+                "status",
+                "attempt",
+                "validators",
+                "q",
+                "term",
+                "selected",
+                "set",
+                "included",
+                "moved",
+                "base",
+                "j",
+            ):
                 if name != "included" or one["status"] != "aborted":
                     assert one[name] == round_[name], f"{name} of round {one['number']} of {one['task']}"
             self.forward(f"round/{one['task']}/{one['number']}", one["attempt"], ROUND_ORDER[one["status"]])

@@ -53,6 +53,7 @@ class Rounds:
             "status": "running",
             "cancel": set(),
             "votes": set(),
+            "elections": {},
         }
         self.tasks[spec["id"]] = task | {"j": 0, "base": spec["model"]["initial"], "unsettled": [], "rounds": []}
         self.open_round(self.tasks[spec["id"]], [])
@@ -65,6 +66,8 @@ class Rounds:
         order = [one for one in ranked if one not in moved] + [one for one in moved if one in present]
         number = len(task["rounds"]) + 1
         round_: dict[str, Any] = {"number": number, "j": j, "base": base, "selected": order[: spec["k"]]}
+        validators, q, term = self.elected(task) if task["rounds"] else (spec["validators"], spec["q"], 0)
+        round_ |= {"validators": validators, "q": q, "term": term}
         round_ |= {"moved": moved, "status": "open", "attempt": 0, "set": None, "included": None}
         round_ |= {"updates": {}, "reveals": set(), "attested": {}, "opened": {}, "committed": None, "paid": None}
         task["rounds"].append(round_)
@@ -73,7 +76,7 @@ class Rounds:
         require(self.active(who) and name in self.tasks)
         task = self.tasks[name]
         if who not in task["cancel"]:
-            require(task["status"] == "running" and who in (task["sponsor"], *task["spec"]["validators"]))
+            require(task["status"] == "running" and who in (task["sponsor"], *task["rounds"][-1]["validators"]))
             task["cancel"].add(who)
             self.wrote = True
 
@@ -89,8 +92,8 @@ class Rounds:
 
     def voted(self, task: dict[str, Any], round_: dict[str, Any], kind: str) -> bool:
         number, attempt = round_["number"], self.seen(round_)["attempt"]
-        voted = sum((number, kind, attempt, one) in task["votes"] for one in task["spec"]["validators"])
-        return voted >= task["spec"]["q"]
+        voted = sum((number, kind, attempt, one) in task["votes"] for one in round_["validators"])
+        return voted >= round_["q"]
 
     # What participants do
 
@@ -116,7 +119,8 @@ class Rounds:
     def rounds_vote(self: Model, who: str, name: str, number: int, kind: str, attempt: int) -> None:
         require(self.active(who) and name in self.tasks)
         task = self.tasks[name]
-        require(who in task["spec"]["validators"])
+        there = task["rounds"][number - 1]["validators"] if number <= len(task["rounds"]) else ()
+        require(who in task["spec"]["validators"] or who in there)
         task["votes"].add((number, kind, attempt, who))  # a validator may vote ahead
         self.wrote = True  # blind: whatever stood there
 
@@ -131,7 +135,7 @@ class Rounds:
     def attestations_submit(self: Model, who: str, name: str, number: int, claim: dict[str, Any]) -> None:
         require(self.active(who))
         task, round_ = self.find(name, number)
-        require(who in task["spec"]["validators"])
+        require(who in round_["validators"])
         stored, seen = round_["attested"].get(who), self.seen(round_)
         if stored == claim:
             return
@@ -146,11 +150,11 @@ class Rounds:
 
     def scores_open(self: Model, who: str, name: str, number: int, scores: dict[str, int]) -> None:
         require(self.active(who))
-        task, round_ = self.find(name, number)
+        _, round_ = self.find(name, number)
         if round_["opened"].get(who) == scores:
             return
         claim = round_["attested"].get(who)
-        require(who in task["spec"]["validators"] and round_["status"] == "committed")
+        require(who in round_["validators"] and round_["status"] == "committed")
         require(claim is not None and claim["scores"] == scores and scores is not None)
         require(set(scores) <= set(round_["included"]))
         round_["opened"][who] = scores
@@ -160,14 +164,14 @@ class Rounds:
 
     def current(self, task: dict[str, Any], round_: dict[str, Any]) -> list[dict[str, Any]]:
         attempt = self.seen(round_)["attempt"]
-        found = [round_["attested"].get(one) for one in task["spec"]["validators"]]
+        found = [round_["attested"].get(one) for one in round_["validators"]]
         return [one for one in found if one is not None and one["attempt"] == attempt]
 
     def rounds_commit(self: Model, _who: str, name: str, number: int, summed: tuple[Any, str] | None) -> None:
         task, round_ = self.find(name, number)
         if round_["status"] == "committed":
             return
-        seen, q = self.seen(round_), task["spec"]["q"]
+        seen, q = self.seen(round_), round_["q"]
         require(seen["status"] in ("sealed", "disputed"))
         claims = self.current(task, round_)
         results = [(one["included"], one["wrong"]) for one in claims]
@@ -175,7 +179,7 @@ class Rounds:
         if summed in able and able.count(summed) >= q:
             self.commit(task, round_, seen, summed)
             return
-        silent = 0 if self.voted(task, round_, "close") else len(task["spec"]["validators"]) - len(claims)
+        silent = 0 if self.voted(task, round_, "close") else len(round_["validators"]) - len(claims)
         require(max((able.count(one) for one in able), default=0) + silent < q)
         if seen["included"] is None and len({one["served"] for one in claims}) > 1:
             require(not silent)
@@ -200,7 +204,7 @@ class Rounds:
         for number in task["unsettled"][:]:
             earlier = task["rounds"][number - 1]
             claims = self.current(task, earlier)
-            if len(claims) == len(task["spec"]["validators"]) and not self.closed(task, earlier):
+            if len(claims) == len(earlier["validators"]) and not self.closed(task, earlier):
                 self.settle(task, earlier)
         task["unsettled"].append(round_["number"])
         if task["spec"]["scoring"]["rule"] == "none":
@@ -208,7 +212,7 @@ class Rounds:
         self.follow(task, [])
 
     def missing(self, task: dict[str, Any], round_: dict[str, Any]) -> list[str]:
-        seen, claims, q = self.seen(round_), self.current(task, round_), task["spec"]["q"]
+        seen, claims, q = self.seen(round_), self.current(task, round_), round_["q"]
         if seen["status"] == "open":
             arrived = set(round_["updates"])
         else:
@@ -223,8 +227,8 @@ class Rounds:
         self.follow(task, [one for one in round_["moved"] if one not in missed] + missed)
 
     def ending(self, task: dict[str, Any]) -> bool:
-        wanted = task["cancel"]
-        return task["sponsor"] in wanted or len(wanted & set(task["spec"]["validators"])) >= task["spec"]["q"]
+        wanted, round_ = task["cancel"], task["rounds"][-1]
+        return task["sponsor"] in wanted or len(wanted & set(round_["validators"])) >= round_["q"]
 
     def follow(self: Model, task: dict[str, Any], moved: list[str]) -> None:
         self.wrote = True
@@ -235,6 +239,28 @@ class Rounds:
         else:
             self.open_round(task, moved)
         self.return_rest(task)
+
+    def validators_vote(self: Model, who: str, name: str, claim: dict[str, Any]) -> None:
+        require(self.active(who) and name in self.tasks)
+        task = self.tasks[name]
+        round_, wanted = task["rounds"][-1], (claim["validators"], claim["q"])
+        require(task["status"] == "running" and who in round_["validators"] and claim["term"] == round_["term"])
+        require(len(claim["validators"]) < 2 * claim["q"] <= 2 * len(claim["validators"]))
+        require(all(one in self.members and self.active(one) for one in claim["validators"]))
+        self.wrote = task["elections"].get((claim["term"], who)) != wanted
+        task["elections"][claim["term"], who] = wanted
+
+    def elected(self: Model, task: dict[str, Any]) -> tuple[list[str], int, int]:
+        """Who validates the next round: those whom q of the present ones want, if all of them can."""
+        ended = task["rounds"][-1]
+        present = (ended["validators"], ended["q"])
+        votes = [task["elections"].get((ended["term"], one)) for one in ended["validators"]]
+        for wanted in votes:
+            if wanted is None or wanted == present or votes.count(wanted) < ended["q"]:
+                continue
+            if all(one in self.members and self.active(one) for one in wanted[0]):
+                return (*wanted, ended["term"] + 1)
+        return (*present, ended["term"])
 
     def rounds_abort(self: Model, _who: str, name: str, number: int) -> None:
         task, round_ = self.find(name, number)
@@ -263,7 +289,7 @@ class Rounds:
     # Pay
 
     def agreeing(self, task: dict[str, Any], round_: dict[str, Any]) -> list[str]:
-        found = [one for one in task["spec"]["validators"] if round_["attested"].get(one) is not None]
+        found = [one for one in round_["validators"] if round_["attested"].get(one) is not None]
         claims = {one: round_["attested"][one] for one in found}
         right = round_["committed"]
         return [

@@ -7,7 +7,7 @@ six that were endorsed on one state, and compares and checks the invariants afte
 from __future__ import annotations
 
 import pytest
-from contract_scenario import ORGANISATIONS, caller
+from contract_scenario import ORGANISATIONS, TASK, Scenario, caller
 from ledger_walk import Walk, walk
 from soaking import times
 
@@ -52,3 +52,11 @@ def test_money_from_nowhere_and_a_final_record_that_changes_are_found():
     one.check_final({"task/t1": b"{}"})
     with pytest.raises(AssertionError, match="was final"):
         one.check_final({"task/t1": b'{"changed":1}'})
+
+
+def test_a_vote_ahead_of_its_round_counts_in_it():
+    scenario = Scenario()
+    scenario.create()
+    scenario.vote("abort", 2, 0, ORG1, ORG2)
+    scenario.play(1)
+    assert scenario.call(ORG1, "rounds:Abort", TASK, 2)["status"] == "aborted"

@@ -29,7 +29,7 @@ class Calls:
         if self.campaign and self.chance(0.8):
             return self.campaign.pop(0)
         kind = self.random.random()
-        if not self.campaign and self.chance(0.03):
+        if not self.campaign and self.chance(0.06):
             self.campaign = self.deals_campaign() if self.chance(0.4) else self.round_campaign()
         if kind < 0.42:
             return self.lead_on() or self.create()
@@ -181,10 +181,15 @@ class Calls:
         if not running:
             return []
         task = self.pick(running)
-        name, round_, validators = task["spec"]["id"], task["rounds"][-1], task["spec"]["validators"]
+        name, round_ = task["spec"]["id"], task["rounds"][-1]
         number, seen, anybody = round_["number"], self.model.seen(round_), self.pick(ANYBODY)
-        voters = self.random.sample(validators, self.random.randint(1, 3))
-        kind = self.pick(["close", "close", "abort", "differ", "differ", "cancel"])
+        validators = round_["validators"]
+        voters = self.random.sample(validators, self.random.randint(1, len(validators)))
+        kind = self.pick(["close", "close", "abort", "differ", "differ", "cancel", "elect", "elect"])
+        if kind == "elect":
+            wanted = sorted(self.random.sample(WHO, self.random.randint(2, 3)))
+            claim = {"term": round_["term"] + self.chance(0.05), "validators": wanted, "q": self.pick([2, 2, 2, 3])}
+            return [(one, "validators:Vote", name, claim) for one in voters]
         if kind == "cancel":
             return [(one, "tasks:Cancel", name) for one in voters] + [(anybody, "rounds:Abort", name, number)]
         if kind == "differ" and len(round_["reveals"]) > 1:
@@ -218,7 +223,7 @@ class Calls:
         seen, number = self.model.seen(round_), round_["number"]
         left = [one for one in round_["selected"] if one not in round_["updates"]]
         if seen["status"] == "open" and left and round_["updates"] and self.chance(0.15) and not self.campaign:
-            voters = self.random.sample(task["spec"]["validators"], self.random.randint(2, 3))
+            voters = self.random.sample(round_["validators"], 2)
             votes: list[Call] = [(one, "rounds:Vote", name, number, "close", 0) for one in voters]
             self.campaign = [*votes, (self.pick(ANYBODY), "rounds:Seal", name, number)]
             return self.campaign.pop(0)
@@ -228,7 +233,7 @@ class Calls:
         if closed and seen["included"] is None and not self.chance(0.1):
             return (self.pick(closed), "updates:Reveal", name, number)
         done = [one for one, claim in round_["attested"].items() if claim["attempt"] == seen["attempt"]]
-        missing = [one for one in task["spec"]["validators"] if one not in done]
+        missing = [one for one in round_["validators"] if one not in done]
         if missing and not self.chance(0.15):
             who = self.pick(missing)
             return (who, "attestations:Submit", name, number, self.claim(task, round_, who))
@@ -269,7 +274,7 @@ class Calls:
         number = max(1, len(task["rounds"]) + self.pick([0, 0, 0, 0, -1, -1, 1]))
         round_ = task["rounds"][min(number, len(task["rounds"])) - 1]
         attempt = self.model.seen(round_)["attempt"] + self.chance(0.05)
-        voter = self.pick(task["spec"]["validators"])
+        voter = self.pick(round_["validators"])
         calls: list[Call] = [
             (who, "updates:Submit", name, number, not self.chance(0.1)),
             (who, "updates:Reveal", name, number),

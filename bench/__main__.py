@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench import aggregation, devnet, results
+from bench import aggregation, contract, devnet, results
 from bench.child import Child
 from bench.results import Result
 from bench.rounds import WARM_UP, Organisations, Timing, organisations
@@ -40,6 +40,8 @@ def measure() -> list[Result]:
             found.append(_latency(running.ledger))
     _tell("aggregation")
     found += aggregation.measure()
+    _tell("contract")
+    found += contract.measure()
     _tell("devnet")
     found += [Result(one["name"], one["value"], one["target"], one["unit"], one["note"]) for one in devnet.measure()]
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from task_processes import finish, running_network
 
 from fabric_fl.network.consortium import Consortium
 from fabric_fl.network.engine import FABRIC_PROGRAMS, find_program
+from fabric_fl.network.home import Home
+from fabric_fl.network.supervision import Supervisor
 
 _WHY_NOT = why_not()
 pytestmark = [
@@ -73,10 +74,6 @@ class Company:
     def problem(self) -> str:
         (own,) = self.status()["organisations"]
         return own["problem"]
-
-    def pid_of(self, process: str) -> int:
-        (found,) = [one["pid"] for one in self.status()["processes"] if one["name"] == process]
-        return found
 
     def asks(self, msp: str) -> subprocess.CompletedProcess[str]:
         """Has an identity of this company's ask for the chain's height."""
@@ -206,15 +203,16 @@ def test_an_orderer_shows_a_new_certificate_that_the_others_know_already(founded
 
     assert certificate.read_bytes() != before
     # without org1's, the two others order only if they trust each other
-    stopped = founded["org1"].pid_of("orderer0-org1")
-    os.kill(stopped, signal.SIGSTOP)
+    supervisor = Supervisor(Home.at(founded["org1"].machine.folder / ".network"))
+    with supervisor._rpc() as rpc:
+        rpc.stopProcess("orderer0-org1")
     try:
         register = 'fabric-fl participant register "Company 2" --profile .network/org2'
         deadline = time.monotonic() + 90  # org3's starts, notices that org1's is gone, and a leader is elected
         while (said := founded["org2"].shell(register, check=False)).returncode:
             assert time.monotonic() < deadline, said.stderr
     finally:
-        os.kill(stopped, signal.SIGCONT)
+        supervisor.restart("orderer0-org1")
 
 
 def test_an_organisation_joins_and_leaves(founded: Companies) -> None:

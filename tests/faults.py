@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from fabric_fl.aggregation import (
     read_model,
     write,
 )
-from fabric_fl.blobs import BlobStore
 from fabric_fl.journal import Journal, UpdateEntry
 from fabric_fl.ledger import FLLedger, LedgerRefused
 from fabric_fl.participation import Participation
@@ -197,81 +196,6 @@ def beyond_the_bound(blob: UpdateBlob, _content: bytes) -> bytes:
 
 def pickled(_blob: UpdateBlob, content: bytes) -> bytes:
     return pickle.dumps({"weights": [0.0] * 10}).ljust(len(content), b"\0")[: len(content)]
-
-
-# ---------------------------------------------------------------- stores
-
-
-class KeepsToItself(BlobStore):
-    """Publishes nothing."""
-
-    def adopt(self, path: Path, digest: str) -> None:
-        return
-
-    def has(self, digest: str) -> bool:
-        return True
-
-
-class Damaging(BlobStore):
-    """Serves something else under the right name."""
-
-    @staticmethod
-    def damage(path: Path) -> None:
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1
-        path.chmod(0o600)
-        path.write_bytes(bytes(content))
-
-    def adopt(self, path: Path, digest: str) -> None:
-        size = path.stat().st_size
-        super().adopt(path, digest)
-        self.damage(self.path(digest, size))
-
-
-class Cutting(Damaging):
-    @staticmethod
-    def damage(path: Path) -> None:
-        path.chmod(0o600)
-        path.write_bytes(path.read_bytes()[:100])
-
-
-class Swelling(Damaging):
-    """A file that does not end, so to speak: 1 GiB that takes no room."""
-
-    @staticmethod
-    def damage(path: Path) -> None:
-        path.chmod(0o600)
-        with path.open("r+b") as file:
-            file.truncate(1 << 30)
-
-
-class Linking(Damaging):
-    @staticmethod
-    def damage(path: Path) -> None:
-        path.unlink()
-        path.symlink_to("/etc/hostname")
-
-
-class SecondFace(BlobStore):
-    """A store as it shows itself to one of its readers: everything is there, and nothing as it is.
-
-    Args:
-        first: What the others see.
-        folder: A place of its own, which stays empty.
-    """
-
-    def __init__(self, first: BlobStore, folder: Path) -> None:
-        super().__init__(folder)
-        self._place = _Turned(first)  # type: ignore[assignment]
-
-
-class _Turned:
-    def __init__(self, first: BlobStore) -> None:
-        self._first = first
-
-    def chunks(self, digest: str, size: int) -> Iterator[bytes]:
-        for chunk in self._first._place.chunks(digest, size):
-            yield chunk[:-1] + bytes([chunk[-1] ^ 1])
 
 
 # ---------------------------------------------------------------- validators

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import faults
+import faulty_stores
 import pytest
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
 from organisations import task_specification, trainer
@@ -84,11 +85,11 @@ FAULTS = (
     liar("trainer: noise for an update", OTHERS, forge=lambda _, content: b"\x5a" * len(content)),
     liar("trainer: a pickle for an update", OTHERS, forge=faults.pickled),
     liar("trainer: bytes after the update's end", OTHERS, forge=lambda _, content: content + b"more"),
-    liar("store: publishes nothing", OTHERS, store=faults.KeepsToItself),
-    liar("store: other bytes under the digest", OTHERS, store=faults.Damaging),
-    liar("store: cut off", OTHERS, store=faults.Cutting),
-    liar("store: 1 GiB under the digest", OTHERS, store=faults.Swelling),
-    liar("store: a symbolic link", OTHERS, store=faults.Linking),
+    liar("store: publishes nothing", OTHERS, store=faulty_stores.KeepsToItself),
+    liar("store: other bytes under the digest", OTHERS, store=faulty_stores.Damaging),
+    liar("store: cut off", OTHERS, store=faulty_stores.Cutting),
+    liar("store: 1 GiB under the digest", OTHERS, store=faulty_stores.Swelling),
+    liar("store: a symbolic link", OTHERS, store=faulty_stores.Linking),
     Fault("store: two contents for two readers", {LIAR: {}}, two_faces=True),
     liar("validator: sums wrongly", times=1000),
     liar("validator: copies an attestation", ledger=faults.Copies),
@@ -180,7 +181,7 @@ class Trial:
         lie = self.fault.lies.get(msp_id, {})
         others = dict(self.stores)
         if msp_id == "Org3MSP" and self.fault.two_faces:
-            others[LIAR] = faults.SecondFace(self.stores[LIAR], self._folder / "second-face")
+            others[LIAR] = faulty_stores.SecondFace(self.stores[LIAR], self._folder / "second-face")
         kind = faults.Forger if "forge" in lie else Participant
         worker: Any = faults.WrongSum(self._worker, lie["times"]) if "times" in lie else self._worker
         made = kind(

@@ -52,7 +52,7 @@ def readme_block() -> str:
 
 
 def table(*, chief: bool = False) -> str:
-    """Returns the saved results as a table in Markdown: all of them, or what has a target and what is shown beside it."""
+    """Returns the saved results as a table in Markdown: all, or what has a target and what is shown beside it."""
     lines = ["| measured | value | target | |", "|---|--:|--:|---|"]
     for one in json.loads(FILE.read_text()):
         if chief and one["target"] is None and one["name"] not in _SHOWN:

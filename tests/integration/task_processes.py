@@ -37,6 +37,11 @@ class Network:
         spec = task_specification(self.home, store, id=task, rounds=2, k=3, min_updates=3, patience_s=30, budget=0)
         spec["scoring"] = {"rule": "leave-one-out", "cap_percent": 200}
         self.ledgers["Org1MSP"].create_task(spec)
+        for ledger in self.ledgers.values():  # another organisation's peer has the block a little later
+            deadline = time.monotonic() + 30
+            while all(one.id != task for one in ledger.tasks()):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
     def start(self, index: int, task: str, *fatal: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(PROGRAM), str(self.folders[index]), str(index), task, *fatal]

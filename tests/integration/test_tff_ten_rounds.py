@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,10 @@ CASES = [("fedadam", 2), ("fedavg", 3), ("fedavg", 2), ("fedavgm", 3), ("fedadag
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("step", "k"), CASES if os.environ.get("SOAK") else CASES[:1])
-def test_ten_rounds_are_tffs_within_the_tolerance_and_reach_its_accuracy(step: str, k: int, tmp_path: Path) -> None:
+def test_ten_rounds_are_tffs_within_the_tolerance_and_reach_its_accuracy(
+    step: str, k: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("count", ROUNDS)
     task, description = task_of(step, k)
     rounds = run_rounds(task, description.initial, tmp_path, ROUNDS)
     process = learning_process(task)

@@ -43,7 +43,7 @@ def measure() -> list[Result]:
     _tell("contract")
     found += contract.measure()
     _tell("devnet")
-    found += [Result(one["name"], one["value"], one["target"], one["unit"], one["note"]) for one in devnet.measure()]
+    found += devnet.measure()
     return found
 
 

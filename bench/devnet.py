@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from bench.clients import latency, throughput, until_committed
+from bench.results import Result
 from fabric_fl import network
 from fabric_fl.network import Consortium
 from fabric_fl.network.engine import FABRIC_PROGRAMS, find_program
@@ -33,8 +33,6 @@ SECONDS = 10
 """For which Fabric is written to; devnet for as long as its transactions take."""
 TRANSACTIONS = 10_000
 
-Metric = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -47,42 +45,39 @@ class Costs:
     """When started, and after the transactions."""
 
 
-def measure() -> list[Metric]:
-    """Returns every figure as {name, value, target, holds, unit, note}; a target of None is for information."""
+def measure() -> list[Result]:
+    """Returns every figure; one without a target is for information."""
     costs = {size: _devnet(size) for size in SIZES}
     return [*_devnet_metrics(costs), *_fabric_metrics(costs[ORGANISATIONS], _fabric())]
 
 
-def _devnet_metrics(costs: Mapping[int, Costs]) -> Iterator[Metric]:
+def _devnet_metrics(costs: Mapping[int, Costs]) -> Iterator[Result]:
     for size, found in costs.items():
         of = _organisations(size)
         note = "devnet and one chaincode process for each organisation, from nothing to a committed transaction"
         target = 3.0 if size == ORGANISATIONS else None
-        yield _metric(f"devnet: start to first commit, {of}", found.start_s, "s", at_most=target, note=note)
-        yield _metric(f"devnet: submit to commit, one client, {of}", found.latency_ms, "ms", note=f"median of {CALLS}")
+        yield Result(f"devnet: start to first commit, {of}", found.start_s, target, "s", note)
+        yield Result(
+            f"devnet: submit to commit, one client, {of}", found.latency_ms, unit="ms", note=f"median of {CALLS}"
+        )
         note = f"{TRANSACTIONS:,} transactions; the clients on the same cores"
-        yield _metric(f"devnet: {CLIENTS} clients, {of}", found.rate, "tx/s", note=note)
+        yield Result(f"devnet: {CLIENTS} clients, {of}", found.rate, unit="tx/s", note=note)
         before, after = found.memory_mb
         note = f"{before:.0f} MB when started"
-        yield _metric(f"devnet: memory after {TRANSACTIONS:,} transactions, {of}", after, "MB", note=note)
+        yield Result(f"devnet: memory after {TRANSACTIONS:,} transactions, {of}", after, unit="MB", note=note)
 
 
-def _fabric_metrics(devnet: Costs, fabric: Costs | None) -> Iterator[Metric]:
+def _fabric_metrics(devnet: Costs, fabric: Costs | None) -> Iterator[Result]:
     if fabric is None:
         return
     of = _organisations(ORGANISATIONS)
     note = "the same clients and chaincode on Hyperledger Fabric's programs, on this machine, in this run"
-    yield _metric(f"Fabric: start to first commit, {of}", fabric.start_s, "s", note=note)
-    yield _metric(f"Fabric: submit to commit, one client, {of}", fabric.latency_ms, "ms", note=note)
-    yield _metric(f"Fabric: {CLIENTS} clients, {of}", fabric.rate, "tx/s", note=note)
-    yield _metric("devnet / Fabric: start to first commit", devnet.start_s / fabric.start_s, "", note=note)
-    yield _metric("devnet / Fabric: submit to commit", devnet.latency_ms / fabric.latency_ms, "", note=note)
-    yield _metric(f"devnet / Fabric: {CLIENTS} clients", devnet.rate / fabric.rate, "", note=note)
-
-
-def _metric(name: str, value: float, unit: str, *, at_most: float | None = None, note: str = "") -> Metric:
-    holds = None if at_most is None else value <= at_most
-    return {"name": name, "value": round(value, 3), "target": at_most, "holds": holds, "unit": unit, "note": note}
+    yield Result(f"Fabric: start to first commit, {of}", fabric.start_s, unit="s", note=note)
+    yield Result(f"Fabric: submit to commit, one client, {of}", fabric.latency_ms, unit="ms", note=note)
+    yield Result(f"Fabric: {CLIENTS} clients, {of}", fabric.rate, unit="tx/s", note=note)
+    yield Result("devnet / Fabric: start to first commit", devnet.start_s / fabric.start_s, note=note)
+    yield Result("devnet / Fabric: submit to commit", devnet.latency_ms / fabric.latency_ms, note=note)
+    yield Result(f"devnet / Fabric: {CLIENTS} clients", devnet.rate / fabric.rate, note=note)
 
 
 def _organisations(size: int) -> str:

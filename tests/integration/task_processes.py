@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from organisations import ORGANISATIONS, Consortium, task_specification
+from waiting import wait_for
 
 from fabric_fl.blobs import BlobStore
 from fabric_fl.fabric.profile import ConnectionProfile
@@ -38,10 +39,7 @@ class Network:
         spec["scoring"] = {"rule": "leave-one-out", "cap_percent": 200}
         self.ledgers["Org1MSP"].create_task(spec)
         for ledger in self.ledgers.values():  # another organisation's peer has the block a little later
-            deadline = time.monotonic() + 30
-            while all(one.id != task for one in ledger.tasks()):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            wait_for(lambda ledger=ledger: any(one.id == task for one in ledger.tasks()), 30)
 
     def start(self, index: int, task: str, *fatal: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(PROGRAM), str(self.folders[index]), str(index), task, *fatal]

@@ -5,10 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from fabric_fl.network import down, leftovers
 from fabric_fl.network.errors import NoNetworkError
@@ -19,14 +19,6 @@ from fabric_fl.network.supervision import Supervisor
 
 def sleeper(name: str, *, code: str = "import time; print('up', flush=True); time.sleep(600)") -> Program:
     return Program(name=name, command=(sys.executable, "-c", code))
-
-
-def wait_for(condition, seconds=15.0):
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return answer
 
 
 def pid_of(supervisor: Supervisor, name: str) -> int:

@@ -13,7 +13,7 @@ from fabric_fl.devnet.chaincode import EndorsementInfo, TransactionParams
 from fabric_fl.devnet.endorser import Endorser, Simulation
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.handler import ChaincodeError
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import SigningIdentity
 from fabric_fl.fabric.protoutil import create_chaincode_proposal, sign_proposal
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_response_pb2
 
-from fabric_fl.devnet.channelconfig import ChannelConfig, genesis_block
+from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.kvledger import CommittedBlock, KVLedger
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, definition_transaction
-from fabric_fl.devnet.simulator import TxSimulator
-from fabric_fl.devnet.txvalidator import TxValidator
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition, definition_transaction
+from fabric_fl.fabric.channel.txvalidator import TxValidator
 from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.ledger.kvledger import CommittedBlock, KVLedger
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 from fabric_fl.fabric.protoutil import (
     create_chaincode_proposal,
     create_tx,

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, organizations
 from fabric_protos.common import common_pb2
 
-from fabric_fl.devnet.channelconfig import BatchSettings
 from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.orderer import WHEN_IDLE, Orderer
-from fabric_fl.devnet.rwset import RWSetBuilder
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
 
 ORDERER = organizations()[3]
 

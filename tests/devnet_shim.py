@@ -15,7 +15,7 @@ from fabric_protos.peer import (
 )
 
 from fabric_fl.devnet.chaincode import ChaincodeServer, ChaincodeSupport, EndorsementInfo, TransactionParams
-from fabric_fl.devnet.simulator import TxSimulator
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 
 Message = chaincode_shim_pb2.ChaincodeMessage
 

@@ -9,9 +9,9 @@ from fabric_protos.peer import proposal_response_pb2
 
 from fabric_fl.devnet.acl import ACL
 from fabric_fl.devnet.chaincode import TransactionParams
-from fabric_fl.devnet.signaturecache import SignatureCache
-from fabric_fl.devnet.simulator import TxSimulator
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 from fabric_fl.fabric.protoutil import create_chaincode_proposal, sign_proposal
 
 Response = proposal_response_pb2.Response

@@ -10,8 +10,8 @@ from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, organizations
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import proposal_response_pb2, transaction_pb2
 
-from fabric_fl.devnet.rwset import RWSetBuilder
 from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
 from fabric_fl.fabric.protoutil import sign_envelope
 
 Code = transaction_pb2.TxValidationCode

@@ -15,13 +15,13 @@ from fabric_protos.peer import transaction_pb2
 
 from fabric_fl.audit.derived import SnapshotState
 from fabric_fl.audit.finding import Finding
-from fabric_fl.devnet.channelconfig import ChannelConfig, InvalidChannelConfig
-from fabric_fl.devnet.kvledger import InvalidBlock, KVLedger
-from fabric_fl.devnet.policies import SignedData
-from fabric_fl.devnet.rwset import TxRWSet, is_delete
-from fabric_fl.devnet.signaturecache import SignatureCache
-from fabric_fl.devnet.txvalidator import VALID, TxValidator
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig, InvalidChannelConfig
+from fabric_fl.fabric.channel.policies import SignedData
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.txvalidator import VALID, TxValidator
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
+from fabric_fl.fabric.ledger.kvledger import InvalidBlock, KVLedger
+from fabric_fl.fabric.ledger.rwset import TxRWSet, is_delete
 from fabric_fl.fabric.protoutil import (
     COMMIT_HASH,
     LAST_CONFIG,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.statedb import Snapshot
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.statedb import Snapshot
 from fabric_fl.ledger import FLLedger, LedgerRefused
 from fl_chaincode import dispatch
 from fl_chaincode.caller import Caller

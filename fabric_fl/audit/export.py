@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fabric_fl.aggregation import BlobFile
 from fabric_fl.audit import archive
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
-from fabric_fl.devnet.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
 from fabric_fl.gateway.network import Network
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels

@@ -14,9 +14,9 @@ from typing import Any
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.config import ChaincodeConfig, DevnetConfig, InvalidConfig
-from fabric_fl.devnet.kvledger import KVLedger, LedgerCorrupt, LedgerInUse
 from fabric_fl.devnet.node import Devnet, PortTaken
 from fabric_fl.devnet.storage import Storage
+from fabric_fl.fabric.ledger.kvledger import KVLedger, LedgerCorrupt, LedgerInUse
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fabric_fl.devnet.channelconfig import ChannelConfig
-from fabric_fl.devnet.policies import SignedData
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.policies import SignedData
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import InvalidIdentity
 
 READERS = "/Channel/Application/Readers"

@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from fabric_fl.devnet.channelconfig import BatchSettings
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
 
 
 class BlockCutter:

@@ -24,8 +24,8 @@ from fabric_protos.peer import (
 )
 
 from fabric_fl.devnet.handler import ChaincodeError, Handler, Message, TransactionContext
-from fabric_fl.devnet.simulator import TxSimulator
 from fabric_fl.devnet.transport import CHAINCODE_OPTIONS
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 from fabric_fl.fabric.protoutil import MalformedMessage, unmarshal
 
 _log = logging.getLogger(__name__)

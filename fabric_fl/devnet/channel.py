@@ -8,17 +8,17 @@ from itertools import count
 
 from fabric_protos.common import common_pb2
 
-from fabric_fl.devnet.channelconfig import ChannelConfig
 from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.deployment import Definitions
 from fabric_fl.devnet.faults import Faults
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.lifecycle_tx import (
+from fabric_fl.devnet.orderer import Orderer
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.lifecycle_tx import (
     LIFECYCLE_ENDORSEMENT_POLICY,
     NAMESPACE,
 )
-from fabric_fl.devnet.orderer import Orderer
-from fabric_fl.devnet.policies import InvalidPolicy, Policy, RejectPolicy
+from fabric_fl.fabric.channel.policies import InvalidPolicy, Policy, RejectPolicy
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 from fabric_protos.common import common_pb2
 
-from fabric_fl.devnet.kvledger import CommittedBlock, KVLedger, TxStatus
-from fabric_fl.devnet.txvalidator import TxValidator
+from fabric_fl.fabric.channel.txvalidator import TxValidator
+from fabric_fl.fabric.ledger.kvledger import CommittedBlock, KVLedger, TxStatus
 
 
 class LedgerClosed(RuntimeError):  # noqa: N818 -- says what is the matter

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
-from fabric_fl.devnet.genesis import BatchSettings
 from fabric_fl.devnet.orderer import WHEN_IDLE
 from fabric_fl.devnet.packages import InvalidPackage, server_of
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
 
 SCHEMA = 1
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

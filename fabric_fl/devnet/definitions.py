@@ -11,13 +11,13 @@ from fabric_fl.devnet.channel import Channel
 from fabric_fl.devnet.config import ChaincodeConfig, DevnetConfig, InvalidConfig
 from fabric_fl.devnet.deployment import ConfiguredChaincode
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.lifecycle_tx import (
+from fabric_fl.fabric import policydsl
+from fabric_fl.fabric.channel.lifecycle_tx import (
     ENDORSEMENT_POLICY,
     ChaincodeDefinition,
     definition_transaction,
     policy_reference,
 )
-from fabric_fl.fabric import policydsl
 from fabric_fl.fabric.protoutil import Signer, new_block, sign_block
 
 

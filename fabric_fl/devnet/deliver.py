@@ -18,13 +18,13 @@ from fabric_protos.orderer import ab_pb2
 from fabric_protos.peer import events_pb2, events_pb2_grpc
 
 from fabric_fl.devnet.acl import AccessDenied
-from fabric_fl.devnet.blockstore import orderer_view
 from fabric_fl.devnet.channel import Channel
 from fabric_fl.devnet.events import filtered_block
 from fabric_fl.devnet.handler import NO_PRIVATE_DATA
-from fabric_fl.devnet.policies import SignedData
 from fabric_fl.devnet.rpcerror import RpcError
+from fabric_fl.fabric.channel.policies import SignedData
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
+from fabric_fl.fabric.ledger.blockstore import orderer_view
 from fabric_fl.fabric.protoutil import MalformedMessage, UnpackedEnvelope, unmarshal, unpack_envelope
 
 _log = logging.getLogger(__name__)

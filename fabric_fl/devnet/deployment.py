@@ -14,8 +14,8 @@ from fabric_protos.peer.lifecycle import db_pb2
 
 from fabric_fl.devnet.chaincode import ChaincodeServer, EndorsementInfo
 from fabric_fl.devnet.handler import ChaincodeError
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.lifecycle_tx import (
+from fabric_fl.devnet.packages import ChaincodeStore
+from fabric_fl.fabric.channel.lifecycle_tx import (
     CHAINCODE_SOURCES,
     NAMESPACE,
     VERSION,
@@ -28,8 +28,8 @@ from fabric_fl.devnet.lifecycle_tx import (
     reader,
     sequence_key,
 )
-from fabric_fl.devnet.packages import ChaincodeStore
-from fabric_fl.devnet.simulator import TxSimulator
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 from fabric_fl.fabric.protoutil import unmarshal
 
 SYSTEM_CHAINCODES = ("_lifecycle", "cscc", "qscc")

@@ -17,15 +17,15 @@ from fabric_protos.peer import chaincode_pb2, peer_pb2_grpc, proposal_pb2, propo
 
 from fabric_fl.devnet.acl import ACL, AccessDenied
 from fabric_fl.devnet.chaincode import ChaincodeSupport, EndorsementInfo, TransactionParams
-from fabric_fl.devnet.channelconfig import ChannelConfig
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.handler import ChaincodeError
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.policies import SignedData
-from fabric_fl.devnet.rwset import TxRWSet
-from fabric_fl.devnet.signaturecache import SignatureCache
-from fabric_fl.devnet.simulator import SimulationError, TxSimulator
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.policies import SignedData
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import Identity, InvalidIdentity, SigningIdentity
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.rwset import TxRWSet
+from fabric_fl.fabric.ledger.simulator import SimulationError, TxSimulator
 from fabric_fl.fabric.protoutil import (
     MalformedMessage,
     UnpackedProposal,

@@ -18,12 +18,12 @@ from fabric_protos.peer import proposal_pb2, proposal_response_pb2
 
 from fabric_fl.devnet.handler import ChaincodeError
 from fabric_fl.devnet.rpcerror import RpcError
-from fabric_fl.devnet.statedb import Snapshot
+from fabric_fl.fabric.ledger.statedb import Snapshot
 
 if TYPE_CHECKING:
     from fabric_fl.devnet.committer import Committer
-    from fabric_fl.devnet.kvledger import KVLedger
     from fabric_fl.devnet.orderer import Orderer
+    from fabric_fl.fabric.ledger.kvledger import KVLedger
 
 
 class Faults:

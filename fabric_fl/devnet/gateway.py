@@ -23,9 +23,9 @@ from fabric_fl.devnet.endorsement import Endorsement, EndorserFailed, call_endor
 from fabric_fl.devnet.endorser import Endorser
 from fabric_fl.devnet.events import chaincode_events
 from fabric_fl.devnet.faults import Faults
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition
-from fabric_fl.devnet.policies import SignedData
 from fabric_fl.devnet.rpcerror import RpcError, error_detail
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition
+from fabric_fl.fabric.channel.policies import SignedData
 from fabric_fl.fabric.protoutil import MalformedMessage, UnpackedProposal, create_tx, unmarshal, unpack_proposal
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT

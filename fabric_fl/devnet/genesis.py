@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fabric_protos.common import common_pb2, configtx_pb2, configuration_pb2, policies_pb2
 from fabric_protos.msp import msp_config_pb2
@@ -13,8 +12,9 @@ from fabric_protos.peer import configuration_pb2 as peer_pb2
 from google.protobuf.message import Message
 
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.policies import implicit_meta
 from fabric_fl.fabric import policydsl
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
+from fabric_fl.fabric.channel.policies import implicit_meta
 from fabric_fl.fabric.protoutil import (
     LAST_CONFIG,
     SIGNATURES,
@@ -25,24 +25,8 @@ from fabric_fl.fabric.protoutil import (
 )
 
 _ADMINS = "Admins"
+_DEFAULT_BATCH = BatchSettings()
 _META = {"Readers": "ANY Readers", "Writers": "ANY Writers", _ADMINS: f"MAJORITY {_ADMINS}"}
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """When the orderer cuts a block; the defaults are those of Fabric's sample configuration.
-
-    Attributes:
-        max_message_count: Transactions a block at most.
-        absolute_max_bytes: No transaction may be larger.
-        preferred_max_bytes: A block grows beyond this only for a single larger transaction.
-        timeout: Seconds to wait for more transactions.
-    """
-
-    max_message_count: int = 500
-    absolute_max_bytes: int = 10 * 1024 * 1024
-    preferred_max_bytes: int = 2 * 1024 * 1024
-    timeout: float = 2.0
 
 
 def genesis_block(
@@ -52,7 +36,7 @@ def genesis_block(
     *,
     orderer_address: tuple[str, int],
     anchor_peers: Mapping[str, tuple[str, int]],
-    batch: BatchSettings = BatchSettings(),
+    batch: BatchSettings = _DEFAULT_BATCH,
 ) -> common_pb2.Block:
     """Makes a channel's first block.
 

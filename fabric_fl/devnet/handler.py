@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2, proposal_pb2
 
-from fabric_fl.devnet.simulator import ResultsIterator, SimulationError, TxSimulator
+from fabric_fl.fabric.ledger.simulator import ResultsIterator, SimulationError, TxSimulator
 from fabric_fl.fabric.protoutil import MalformedMessage, unmarshal
 
 _log = logging.getLogger(__name__)

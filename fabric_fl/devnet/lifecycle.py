@@ -24,7 +24,9 @@ from fabric_fl.devnet.deployment import (
     read_source,
 )
 from fabric_fl.devnet.handler import NO_PRIVATE_DATA
-from fabric_fl.devnet.lifecycle_tx import (
+from fabric_fl.devnet.packages import ChaincodePackage, InvalidPackage
+from fabric_fl.devnet.syscc import error, signed_data, success
+from fabric_fl.fabric.channel.lifecycle_tx import (
     CHAINCODE_SOURCES,
     ENDORSEMENT_POLICY,
     NAMESPACE,
@@ -38,9 +40,7 @@ from fabric_fl.devnet.lifecycle_tx import (
     read_fields,
     state_entries,
 )
-from fabric_fl.devnet.packages import ChaincodePackage, InvalidPackage
-from fabric_fl.devnet.simulator import SimulationError, TxSimulator
-from fabric_fl.devnet.syscc import error, signed_data, success
+from fabric_fl.fabric.ledger.simulator import SimulationError, TxSimulator
 from fabric_fl.fabric.protoutil import MalformedMessage, unmarshal
 
 _NAME = re.compile(r"[a-zA-Z0-9]+([-_][a-zA-Z0-9]+)*")

@@ -12,8 +12,8 @@ import datetime
 
 from fabric_protos.common import common_pb2
 
-from fabric_fl.devnet.channelconfig import ChannelConfig
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
 from fabric_fl.fabric.protoutil import MalformedMessage, unmarshal
 

@@ -22,7 +22,6 @@ from fabric_fl.devnet.acl import ACL
 from fabric_fl.devnet.ca.fabricca import FabricCA
 from fabric_fl.devnet.ca.server import CAServer
 from fabric_fl.devnet.channel import Channel
-from fabric_fl.devnet.channelconfig import ChannelConfig
 from fabric_fl.devnet.clientfiles import REGISTRAR, Addresses, write_client_files
 from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.config import DevnetConfig, InvalidConfig, OrganizationConfig
@@ -33,14 +32,15 @@ from fabric_fl.devnet.deployment import Definitions
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.kvledger import KVLedger
 from fabric_fl.devnet.orderer import AtomicBroadcastService, Orderer
 from fabric_fl.devnet.peer import Peer
-from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.devnet.storage import Storage
 from fabric_fl.devnet.transport import SERVER_OPTIONS
-from fabric_fl.devnet.txvalidator import TxValidator
 from fabric_fl.devnet.unmarshalling import UnmarshallingInterceptor
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.txvalidator import TxValidator
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 
 _log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from fabric_protos.common import common_pb2
 from fabric_protos.orderer import ab_pb2, ab_pb2_grpc
 
 from fabric_fl.devnet.blockcutter import BlockCutter
-from fabric_fl.devnet.channelconfig import BatchSettings, ChannelConfig
 from fabric_fl.devnet.committer import Committer
-from fabric_fl.devnet.kvledger import KVLedger
 from fabric_fl.devnet.msgprocessor import MessageProcessor, Rejected, message_size
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.channelconfig import BatchSettings, ChannelConfig
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.protoutil import Signer, new_block, sign_block
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from fabric_fl.devnet.gateway import GatewayService
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.devnet.lifecycle import LifecycleSCC
 from fabric_fl.devnet.packages import ChaincodeStore
-from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.devnet.syscc import CSCC, QSCC
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 
 
 class Peer:

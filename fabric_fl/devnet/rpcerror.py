@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from fabric_protos.gateway import gateway_pb2
 
-from fabric_fl.devnet.wire import field, varint
+from fabric_fl.fabric.wire import field, varint
 
 _DETAILS_KEY = "grpc-status-details-bin"
 

@@ -12,9 +12,9 @@ from fabric_protos.peer import proposal_response_pb2, query_pb2
 
 from fabric_fl.devnet.acl import ACL, AccessDenied
 from fabric_fl.devnet.chaincode import TransactionParams
-from fabric_fl.devnet.channelconfig import ChannelConfig
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.policies import SignedData
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.policies import SignedData
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.protoutil import unpack_proposal
 
 Response: TypeAlias = proposal_response_pb2.Response

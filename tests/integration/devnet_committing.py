@@ -14,8 +14,8 @@ from pathlib import Path
 from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, organizations
 
 from fabric_fl.devnet.committer import Committer
-from fabric_fl.devnet.kvledger import CommittedBlock
 from fabric_fl.devnet.orderer import Orderer
+from fabric_fl.fabric.ledger.kvledger import CommittedBlock
 
 WRITERS = 4
 KEYS = 5

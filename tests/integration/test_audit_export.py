@@ -19,7 +19,7 @@ from fabric_fl.audit import archive, export, verify
 from fabric_fl.audit.chain import Chain, _executed
 from fabric_fl.audit.derived import SnapshotState
 from fabric_fl.blobs import BlobReader, BlobStore
-from fabric_fl.devnet.rwset import TxRWSet
+from fabric_fl.fabric.ledger.rwset import TxRWSet
 from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.fabric.protoutil import (
     COMMIT_HASH,

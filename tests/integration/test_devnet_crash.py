@@ -20,7 +20,7 @@ from devnet_ledgers import CHAINCODE, CHANNEL, KEYS_VARIABLE
 from processor import waited
 from soaking import side_by_side, times
 
-from fabric_fl.devnet.kvledger import KVLedger
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 
 CRASHES = times(4, 200)
 SERIES = 2

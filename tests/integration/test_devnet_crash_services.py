@@ -18,7 +18,7 @@ from fabric_protos.common import common_pb2
 from processor import waited
 from soaking import side_by_side, times
 
-from fabric_fl.devnet.kvledger import KVLedger
+from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.protoutil import block_data_hash, block_header_hash
 from fabric_fl.gateway import Contract, GatewayError
 from fabric_fl.testing import Network

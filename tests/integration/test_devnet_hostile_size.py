@@ -10,7 +10,7 @@ from devnet_requests import CHANNEL, MEBIBYTE, PATHS, Server, hostile_server, un
 from fabric_protos.peer.lifecycle import lifecycle_pb2
 from soaking import times
 
-from fabric_fl.devnet.wire import field, varint
+from fabric_fl.fabric.wire import field, varint
 from fabric_fl.gateway import EndorseError, connect
 
 ROUNDS = times(2, 20)

@@ -16,20 +16,21 @@ from fabric_protos.peer import policy_pb2
 
 from fabric_fl.devnet.acl import ACL
 from fabric_fl.devnet.channel import Channel
-from fabric_fl.devnet.channelconfig import ChannelConfig, genesis_block
 from fabric_fl.devnet.committer import Committer
 from fabric_fl.devnet.deliver import orderer_deliver
 from fabric_fl.devnet.deployment import Definitions
 from fabric_fl.devnet.faults import Faults
+from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, implicit_collection
 from fabric_fl.devnet.orderer import AtomicBroadcastService, Orderer
-from fabric_fl.devnet.rwset import RWSetBuilder
-from fabric_fl.devnet.signaturecache import SignatureCache
 from fabric_fl.devnet.transport import SERVER_OPTIONS
 from fabric_fl.fabric import policydsl
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition, implicit_collection
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
 
 ORG1, ORG2, ORG3, ORDERER = organizations()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabric_fl.devnet.blockcutter import BlockCutter
-from fabric_fl.devnet.channelconfig import BatchSettings
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
 
 
 class TestBlockCutter:

@@ -18,7 +18,7 @@ from soaking import fuzz
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.handler import ChaincodeError, Handler, TransactionContext
-from fabric_fl.devnet.rwset import TxRWSet
+from fabric_fl.fabric.ledger.rwset import TxRWSet
 
 _METADATA = shim.QueryMetadata(pageSize=3, bookmark="b").SerializeToString()
 _SPEC = chaincode_pb2.ChaincodeSpec(chaincode_id=chaincode_pb2.ChaincodeID(name="other/fl"), input=call("f"))

@@ -14,7 +14,7 @@ from fabric_protos.peer import chaincode_shim_pb2 as shim
 
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.handler import NO_KEY_LEVEL_ENDORSEMENT, NO_PRIVATE_DATA, ChaincodeError
-from fabric_fl.devnet.rwset import TxRWSet
+from fabric_fl.fabric.ledger.rwset import TxRWSet
 
 Rule = Callable[[Stream, Message], Awaitable[None]]
 

@@ -7,10 +7,11 @@ import yaml
 from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.peer import policy_pb2
 
-from fabric_fl.devnet.channelconfig import BatchSettings, ChannelConfig, InvalidChannelConfig, genesis_block
+from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.policies import InvalidPolicy, SignaturePolicy
 from fabric_fl.fabric import protoutil
+from fabric_fl.fabric.channel.channelconfig import BatchSettings, ChannelConfig, InvalidChannelConfig
+from fabric_fl.fabric.channel.policies import InvalidPolicy, SignaturePolicy
 from fabric_fl.fabric.policydsl import parse
 from fabric_fl.network.engine import find_program
 

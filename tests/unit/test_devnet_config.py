@@ -11,8 +11,8 @@ from fabric_fl.devnet.__main__ import _chaincodes
 from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.config import ChaincodeConfig, DevnetConfig, InvalidConfig
 from fabric_fl.devnet.definitions import configured_chaincodes
-from fabric_fl.devnet.genesis import BatchSettings
 from fabric_fl.fabric import policydsl
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
 
 MINIMAL = {
     "schema": 1,

@@ -20,7 +20,7 @@ from fabric_fl.devnet.events import chaincode_events, filtered_block
 from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.devnet.rpcerror import RpcError
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.protoutil import (
     create_signed_envelope,
     seek_envelope,

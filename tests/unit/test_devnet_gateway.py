@@ -14,8 +14,8 @@ from fabric_protos.gateway import gateway_pb2
 from fabric_fl.devnet.endorsement import Endorsement
 from fabric_fl.devnet.endorser import Endorser
 from fabric_fl.devnet.handler import ChaincodeError
-from fabric_fl.devnet.policies import SignaturePolicy
 from fabric_fl.devnet.rpcerror import RpcError, error_detail
+from fabric_fl.fabric.channel.policies import SignaturePolicy
 from fabric_fl.gateway.rpc_status import error_details
 
 MSP_IDS = ("Org1MSP", "Org2MSP", "Org3MSP")

@@ -26,7 +26,7 @@ from fabric_fl.devnet.faults import Faults
 from fabric_fl.devnet.gateway import GatewayService
 from fabric_fl.devnet.orderer import Orderer
 from fabric_fl.devnet.rpcerror import RpcError
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.protoutil import seek_envelope, seek_newest
 
 

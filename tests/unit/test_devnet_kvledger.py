@@ -12,12 +12,12 @@ from devnet_ledgers import CHAINCODE, CHANNEL, LedgerOnTrial, define, endorsed, 
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import proposal_pb2, proposal_response_pb2, transaction_pb2
 
-from fabric_fl.devnet.commithash import update_bytes
-from fabric_fl.devnet.kvledger import InvalidBlock, KVLedger, orderer_view
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, implicit_collection
-from fabric_fl.devnet.rwset import Height, TxRWSet
-from fabric_fl.devnet.simulator import SimulationError
-from fabric_fl.devnet.statedb import Update, UpdateBatch
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition, implicit_collection
+from fabric_fl.fabric.ledger.commithash import update_bytes
+from fabric_fl.fabric.ledger.kvledger import InvalidBlock, KVLedger, orderer_view
+from fabric_fl.fabric.ledger.rwset import Height, TxRWSet
+from fabric_fl.fabric.ledger.simulator import SimulationError
+from fabric_fl.fabric.ledger.statedb import Update, UpdateBatch
 
 
 @pytest.fixture

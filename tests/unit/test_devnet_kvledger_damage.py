@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from devnet_ledgers import CHANNEL, LedgerOnTrial
 
-from fabric_fl.devnet.kvledger import KVLedger, LedgerCorrupt
+from fabric_fl.fabric.ledger.kvledger import KVLedger, LedgerCorrupt
 
 
 def _damage(directory: Path, statement: str, *arguments: object) -> None:

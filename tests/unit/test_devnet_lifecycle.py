@@ -22,9 +22,9 @@ from fabric_fl.devnet.chaincode import ChaincodeServer
 from fabric_fl.devnet.deployment import ConfiguredChaincode, Definitions, Deployment
 from fabric_fl.devnet.handler import ChaincodeError
 from fabric_fl.devnet.lifecycle import LifecycleSCC
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition
 from fabric_fl.devnet.packages import ChaincodePackage, ChaincodeStore, InvalidPackage
-from fabric_fl.devnet.simulator import TxSimulator
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition
+from fabric_fl.fabric.ledger.simulator import TxSimulator
 from fabric_fl.fabric.protoutil import unpack_envelope
 
 Response = proposal_response_pb2.Response

@@ -13,11 +13,11 @@ from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabric_fl.devnet import mvcc
-from fabric_fl.devnet.database import Database
-from fabric_fl.devnet.rangequery import RangeQueryResults
-from fabric_fl.devnet.rwset import Height, NsRWSet, RWSetBuilder, TxRWSet
-from fabric_fl.devnet.statedb import PUBLIC, StateDB, Update, UpdateBatch
+from fabric_fl.fabric.ledger import mvcc
+from fabric_fl.fabric.ledger.database import Database
+from fabric_fl.fabric.ledger.rangequery import RangeQueryResults
+from fabric_fl.fabric.ledger.rwset import Height, NsRWSet, RWSetBuilder, TxRWSet
+from fabric_fl.fabric.ledger.statedb import PUBLIC, StateDB, Update, UpdateBatch
 
 VALID, CONFLICT, PHANTOM = 0, 11, 12
 

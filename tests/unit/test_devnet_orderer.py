@@ -20,10 +20,10 @@ from devnet_ordering import ordering, tx_id_of, write
 from fabric_protos.common import common_pb2
 from fabric_protos.orderer import ab_pb2, ab_pb2_grpc
 
-from fabric_fl.devnet.channelconfig import BatchSettings
-from fabric_fl.devnet.kvledger import CommittedBlock
 from fabric_fl.devnet.orderer import WHEN_IDLE, AtomicBroadcastService, Orderer
+from fabric_fl.fabric.channel.channelconfig import BatchSettings
 from fabric_fl.fabric.identity import Identity, SigningIdentity
+from fabric_fl.fabric.ledger.kvledger import CommittedBlock
 from fabric_fl.fabric.protoutil import create_signed_envelope
 
 SUCCESS, BAD_REQUEST, FORBIDDEN, NOT_FOUND, UNAVAILABLE = (

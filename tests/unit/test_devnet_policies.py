@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.policies import (
+from fabric_fl.fabric.channel.policies import (
     ImplicitMetaPolicy,
     InvalidPolicy,
     RejectPolicy,
@@ -16,7 +16,7 @@ from fabric_fl.devnet.policies import (
     implicit_meta,
     satisfies_principal,
 )
-from fabric_fl.devnet.signaturecache import SignatureCache
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import Identity
 from fabric_fl.fabric.msp import MSPManager
 

@@ -8,7 +8,15 @@ from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_fl.devnet.rwset import Height, RWSetBuilder, RWSetError, TxRWSet, is_delete, parse_private, version_of
+from fabric_fl.fabric.ledger.rwset import (
+    Height,
+    RWSetBuilder,
+    RWSetError,
+    TxRWSet,
+    is_delete,
+    parse_private,
+    version_of,
+)
 
 FABRIC_PUBLIC = bytes.fromhex(
     "12a0020a0a5f6c6966656379636c651ad2010a155f696d706c696369745f6f72675f4f7267314d53501296010a280a20015f7e6bc5aeaf48"

@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from fabric_fl.devnet.rangequery import MerkleSummary, RangeQueryResults
-from fabric_fl.devnet.rwset import Height
+from fabric_fl.fabric.ledger.rangequery import MerkleSummary, RangeQueryResults
+from fabric_fl.fabric.ledger.rwset import Height
 
 # Number of results → level, hashes, SHA-256 of the serialised summary, as Fabric's own code printed them for
 # keys key000000, key000001, … in the versions (i // 7, i % 7).

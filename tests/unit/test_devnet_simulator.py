@@ -9,8 +9,8 @@ from devnet_ledgers import CHAINCODE, LedgerOnTrial, endorsed, organizations
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.peer import chaincode_shim_pb2
 
-from fabric_fl.devnet.rwset import Height, NsRWSet, TxRWSet, version_of
-from fabric_fl.devnet.simulator import ResultsIterator, SimulationError, TxSimulator
+from fabric_fl.fabric.ledger.rwset import Height, NsRWSet, TxRWSet, version_of
+from fabric_fl.fabric.ledger.simulator import ResultsIterator, SimulationError, TxSimulator
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fabric_fl.devnet.database import Database, LedgerCorrupt, LedgerInUse
-from fabric_fl.devnet.rwset import Height
-from fabric_fl.devnet.statedb import PUBLIC, HistoryDB, Snapshot, StateDB, Update, UpdateBatch
+from fabric_fl.fabric.ledger.database import Database, LedgerCorrupt, LedgerInUse
+from fabric_fl.fabric.ledger.rwset import Height
+from fabric_fl.fabric.ledger.statedb import PUBLIC, HistoryDB, Snapshot, StateDB, Update, UpdateBatch
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -141,7 +141,7 @@ def test_equal_states_have_equal_hashes_however_they_came_about(tmp_path: Path) 
 
 def test_a_ledger_that_another_process_has_open_is_refused(tmp_path: Path) -> None:
     hold = (
-        "import sys; from pathlib import Path; from fabric_fl.devnet.database import Database; "
+        "import sys; from pathlib import Path; from fabric_fl.fabric.ledger.database import Database; "
         "held = Database(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -175,7 +175,7 @@ def test_an_in_memory_ledger_leaves_no_file(tmp_path: Path) -> None:
 
 def test_the_memory_of_a_killed_process_is_freed_by_the_next_one() -> None:
     abandon = (
-        "import os, signal; from fabric_fl.devnet.database import Database; database = Database(None); "
+        "import os, signal; from fabric_fl.fabric.ledger.database import Database; database = Database(None); "
         "print(database.writer.execute('PRAGMA database_list').fetchone()[2], flush=True); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

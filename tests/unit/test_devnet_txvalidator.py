@@ -19,10 +19,10 @@ from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import policy_pb2, proposal_pb2, transaction_pb2
 
 from fabric_fl.devnet.identity import Organization
-from fabric_fl.devnet.lifecycle_tx import ChaincodeDefinition, implicit_collection
-from fabric_fl.devnet.rwset import RWSetBuilder
 from fabric_fl.fabric import policydsl
+from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition, implicit_collection
 from fabric_fl.fabric.identity import Identity, SigningIdentity
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
 from fabric_fl.fabric.protoutil import compute_tx_id, transaction_proposal_hash
 from fabric_fl.fabric.signing import to_low_s
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from soaking import fuzz
 
-from fabric_fl.devnet.rwset import RWSetBuilder
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
 from fabric_fl.fabric.protoutil import sign_envelope, unpack_transaction
 
 

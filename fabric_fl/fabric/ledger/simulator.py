@@ -14,10 +14,10 @@ from fabric_protos.ledger.queryresult import kv_query_result_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import chaincode_shim_pb2
 
-from fabric_fl.devnet.history import modifications
-from fabric_fl.devnet.rangequery import RangeQueryResults
-from fabric_fl.devnet.rwset import RWSetBuilder, hash_of
-from fabric_fl.devnet.statedb import Snapshot, VersionedValue
+from fabric_fl.fabric.ledger.history import modifications
+from fabric_fl.fabric.ledger.rangequery import RangeQueryResults
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder, hash_of
+from fabric_fl.fabric.ledger.statedb import Snapshot, VersionedValue
 
 BATCH_SIZE = 100
 """How many results travel in one response."""

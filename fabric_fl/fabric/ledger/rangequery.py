@@ -13,7 +13,7 @@ import hashlib
 
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 
-from fabric_fl.devnet.rwset import Height, new_read
+from fabric_fl.fabric.ledger.rwset import Height, new_read
 
 MAX_DEGREE = 50
 """How many results, or hashes, stay as they are; one more and they are hashed together."""

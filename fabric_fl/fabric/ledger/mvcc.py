@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import transaction_pb2
 
-from fabric_fl.devnet.rangequery import RangeQueryResults
-from fabric_fl.devnet.rwset import CollectionRWSet, Height, TxRWSet, is_delete, version_of
-from fabric_fl.devnet.statedb import PUBLIC, StateDB, Update, UpdateBatch
+from fabric_fl.fabric.ledger.rangequery import RangeQueryResults
+from fabric_fl.fabric.ledger.rwset import CollectionRWSet, Height, TxRWSet, is_delete, version_of
+from fabric_fl.fabric.ledger.statedb import PUBLIC, StateDB, Update, UpdateBatch
 
 _HASH_OF_NOTHING = hashlib.sha256(b"").digest()
 

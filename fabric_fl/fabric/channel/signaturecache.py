@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from fabric_fl.devnet.policies import SignedData
+from fabric_fl.fabric.channel.policies import SignedData
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
 from fabric_fl.fabric.msp import MSPManager
 

@@ -1,6 +1,6 @@
 """A channel's configuration: who its organisations are, which policies hold, how blocks are cut.
 
-It lives in block 0 as Fabric writes it; `genesis_block` makes one, `ChannelConfig.from_block` reads any.
+It lives in block 0, and in every block that changes it, as Fabric writes it; `ChannelConfig.from_block` reads any.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from fabric_protos.peer import configuration_pb2 as peer_pb2
 from fabric_protos.peer import policy_pb2
 from google.protobuf.message import Message
 
-from fabric_fl.devnet.genesis import BatchSettings, genesis_block
-from fabric_fl.devnet.policies import ImplicitMetaPolicy, InvalidPolicy, Policy, RejectPolicy, SignaturePolicy
+from fabric_fl.fabric.channel.policies import ImplicitMetaPolicy, InvalidPolicy, Policy, RejectPolicy, SignaturePolicy
 from fabric_fl.fabric.identity import Identity
 from fabric_fl.fabric.msp import MSP, MSPManager
 from fabric_fl.fabric.protoutil import MalformedMessage, unmarshal, unpack_envelope
-
-__all__ = ["BatchSettings", "ChannelConfig", "InvalidChannelConfig", "genesis_block"]
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
@@ -33,6 +30,23 @@ _DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
 
 class InvalidChannelConfig(ValueError):  # noqa: N818 -- what it is
     """A block that holds no configuration, or one that cannot be understood."""
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """When the orderer cuts a block; the defaults are those of Fabric's sample configuration.
+
+    Attributes:
+        max_message_count: Transactions a block at most.
+        absolute_max_bytes: No transaction may be larger.
+        preferred_max_bytes: A block grows beyond this only for a single larger transaction.
+        timeout: Seconds to wait for more transactions.
+    """
+
+    max_message_count: int = 500
+    absolute_max_bytes: int = 10 * 1024 * 1024
+    preferred_max_bytes: int = 2 * 1024 * 1024
+    timeout: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 from fabric_protos.common import common_pb2, ledger_pb2
 from fabric_protos.peer import transaction_pb2
 
-from fabric_fl.devnet.batchpreparer import PreparedBatch, prepare_batch, private_updates
-from fabric_fl.devnet.blockstore import BlockStore, TxStatus, orderer_view
-from fabric_fl.devnet.commithash import commit_hash
-from fabric_fl.devnet.database import Database, LedgerCorrupt, LedgerInUse
-from fabric_fl.devnet.rwset import Height
-from fabric_fl.devnet.simulator import TxSimulator
-from fabric_fl.devnet.statedb import HistoryDB, Snapshot, StateDB
+from fabric_fl.fabric.ledger.batchpreparer import PreparedBatch, prepare_batch, private_updates
+from fabric_fl.fabric.ledger.blockstore import BlockStore, TxStatus, orderer_view
+from fabric_fl.fabric.ledger.commithash import commit_hash
+from fabric_fl.fabric.ledger.database import Database, LedgerCorrupt, LedgerInUse
+from fabric_fl.fabric.ledger.rwset import Height
+from fabric_fl.fabric.ledger.simulator import TxSimulator
+from fabric_fl.fabric.ledger.statedb import HistoryDB, Snapshot, StateDB
 from fabric_fl.fabric.protoutil import (
     COMMIT_HASH,
     TRANSACTIONS_FILTER,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from fabric_fl.devnet.database import Database
-from fabric_fl.devnet.rwset import Height
+from fabric_fl.fabric.ledger.database import Database
+from fabric_fl.fabric.ledger.rwset import Height
 
 PUBLIC = ""
 """The collection of what everybody sees; the others hold hashes of keys and values."""

@@ -18,14 +18,14 @@ from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 from google.protobuf.message import Message
 
-from fabric_fl.devnet import lifecycle_tx
-from fabric_fl.devnet.channelconfig import ChannelConfig
-from fabric_fl.devnet.kvledger import KVLedger
-from fabric_fl.devnet.policies import InvalidPolicy, Policy, SignedData
-from fabric_fl.devnet.rwset import NsRWSet, RWSetError, TxRWSet
-from fabric_fl.devnet.signaturecache import SignatureCache
-from fabric_fl.devnet.statedb import Snapshot
+from fabric_fl.fabric.channel import lifecycle_tx
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.policies import InvalidPolicy, Policy, SignedData
+from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.rwset import NsRWSet, RWSetError, TxRWSet
+from fabric_fl.fabric.ledger.statedb import Snapshot
 from fabric_fl.fabric.protoutil import MalformedMessage, compute_tx_id, transaction_proposal_hash, unmarshal
 
 VALID = int(transaction_pb2.VALID)

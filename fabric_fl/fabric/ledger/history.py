@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from fabric_protos.common import common_pb2
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
 
-from fabric_fl.devnet.rwset import TxRWSet, is_delete
-from fabric_fl.devnet.statedb import Snapshot
+from fabric_fl.fabric.ledger.rwset import TxRWSet, is_delete
+from fabric_fl.fabric.ledger.statedb import Snapshot
 from fabric_fl.fabric.protoutil import unpack_envelope, unpack_transaction
 
 

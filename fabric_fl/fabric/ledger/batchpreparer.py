@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import transaction_pb2
 
-from fabric_fl.devnet import mvcc
-from fabric_fl.devnet.blockstore import TxStatus
-from fabric_fl.devnet.rwset import Height, TxRWSet, parse_private
-from fabric_fl.devnet.statedb import StateDB, Update, UpdateBatch
+from fabric_fl.fabric.ledger import mvcc
+from fabric_fl.fabric.ledger.blockstore import TxStatus
+from fabric_fl.fabric.ledger.rwset import Height, TxRWSet, parse_private
+from fabric_fl.fabric.ledger.statedb import StateDB, Update, UpdateBatch
 from fabric_fl.fabric.protoutil import MalformedMessage, unpack_envelope, unpack_transaction
 
 _VALID = int(transaction_pb2.VALID)

@@ -16,9 +16,9 @@ from typing import Any
 from fabric_protos.peer import chaincode_pb2, collection_pb2, policy_pb2, proposal_response_pb2
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2, lifecycle_pb2
 
-from fabric_fl.devnet.rwset import RWSetBuilder
-from fabric_fl.devnet.statedb import Snapshot
 from fabric_fl.fabric.identity import SigningIdentity
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder
+from fabric_fl.fabric.ledger.statedb import Snapshot
 from fabric_fl.fabric.protoutil import (
     create_chaincode_proposal,
     create_tx,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 
-from fabric_fl.devnet.statedb import UpdateBatch
-from fabric_fl.devnet.wire import field, varint
+from fabric_fl.fabric.ledger.statedb import UpdateBatch
+from fabric_fl.fabric.wire import field, varint
 
 
 def commit_hash(flags: bytes, updates: UpdateBatch, previous: bytes) -> bytes:

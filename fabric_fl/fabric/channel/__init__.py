@@ -1,0 +1,1 @@
+"""A channel's rules: its configuration, its policies, and what makes a transaction in it valid."""

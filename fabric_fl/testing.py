@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,8 @@ class Network:
 
     Args:
         organizations: How many: org1, org2, … with Org1MSP, Org2MSP, ….
+        endorsing: How many of them, from org1 on, run the chaincode; a majority of these endorses. The others' peers
+            run none, and their gateways ask those that do. None for all.
         directory: Where everything lies; None for a temporary one that is removed in the end.
         chaincode: The chaincode's name.
         command: Starts one organisation's chaincode process.
@@ -62,6 +64,7 @@ class Network:
         self,
         organizations: int = 2,
         *,
+        endorsing: int | None = None,
         directory: Path | None = None,
         chaincode: str = "fl",
         command: Sequence[str] = FL_CHAINCODE,
@@ -71,14 +74,15 @@ class Network:
     ) -> None:
         self.names = tuple(f"org{number}" for number in range(1, organizations + 1))
         self.msp_ids = tuple(f"Org{number}MSP" for number in range(1, organizations + 1))
+        self._endorsing = dict(list(zip(self.names, self.msp_ids, strict=True))[:endorsing])
         self.chaincode = chaincode
         self.channel = "fl"
         self._time_limit = time_limit
         self._temporary = tempfile.TemporaryDirectory(prefix="fabric-fl-") if directory is None else None
         self.directory = Path(self._temporary.name) if self._temporary is not None else Path(directory or ".").resolve()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        ports = iter(free_ports(3 * organizations + 1))
-        addresses = {msp_id: f"127.0.0.1:{next(ports)}" for msp_id in self.msp_ids}
+        ports = iter(free_ports(2 * organizations + len(self._endorsing) + 1))
+        addresses = {msp_id: f"127.0.0.1:{next(ports)}" for msp_id in self._endorsing.values()}
         self.config = DevnetConfig(
             **{
                 "organizations": tuple(
@@ -90,8 +94,9 @@ class Network:
                 "control_port": 0,
                 "state": self.directory / DEVNET,
                 "client_attributes": ALL_ROLES,
+                "endorsement": "majority" if endorsing is None else _majority(addresses),
                 "chaincodes": (
-                    ChaincodeConfig(chaincode, {each: ChaincodeServer(addresses[each]) for each in self.msp_ids}),
+                    ChaincodeConfig(chaincode, {msp_id: ChaincodeServer(at) for msp_id, at in addresses.items()}),
                 ),
                 **(settings or {}),
             }
@@ -99,7 +104,7 @@ class Network:
         self._commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
             DEVNET: ((sys.executable, "-m", "fabric_fl.devnet", "devnet.json", "--ready-file", "ready.json"), {})
         }
-        for name, msp_id in zip(self.names, self.msp_ids, strict=True):
+        for name, msp_id in self._endorsing.items():
             self._commands[f"{chaincode}-{name}"] = (
                 command,
                 {
@@ -177,12 +182,12 @@ class Network:
         self.start(name)
 
     def wait_until_ready(self) -> None:
-        """Returns when every organisation's gateway has its own peer execute the chaincode.
+        """Returns when every endorsing organisation's gateway has its own peer execute the chaincode.
 
         Raises:
             NetworkError: A process ended, or time is up.
         """
-        for name, msp_id in zip(self.names, self.msp_ids, strict=True):
+        for name, msp_id in self._endorsing.items():
             server = self.config.chaincodes[0].servers[msp_id]
             self._wait(lambda: _listens(server.address))  # noqa: B023 -- called at once
             with self.gateway(name) as gateway:
@@ -249,6 +254,11 @@ class Network:
                 "stores": {other: f"../{folder}/blobs" for folder, other in others if other != msp_id},
             }
             (self.organization(name) / "participant.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _majority(msp_ids: Collection[str]) -> str:
+    peers = ", ".join(f"'{msp_id}.peer'" for msp_id in msp_ids)
+    return f"OutOf({len(msp_ids) // 2 + 1}, {peers})"
 
 
 def _listens(address: str) -> bool:

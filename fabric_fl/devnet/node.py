@@ -5,6 +5,7 @@ It has no fault tolerance and no decentralisation: whoever runs the process hold
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -145,7 +146,7 @@ class Devnet:
         signatures, channel = await self._open_channel(ledger, orderer)
         await self._start_peers(storage, channel, nodes, orderer, signatures)
         self._serve_orderer(orderer_server, channel, orderer, signatures)
-        authorities = [await self._start_authority(storage, channel.config, each) for each in nodes]
+        authorities = await self._start_authorities(storage, channel.config, nodes)
         storage.save_ports(self._ports)
         addresses = [
             Addresses(each.organization, each.address, authority)
@@ -280,8 +281,31 @@ class Devnet:
         self._stack.push_async_callback(control.stop)
         self.control_port = control.port
 
-    async def _start_authority(self, storage: Storage, config: ChannelConfig, node: _Node) -> str:
-        """Starts an organisation's CA; what it revokes, the channel's MSP refuses from then on."""
+    async def _start_authorities(self, storage: Storage, config: ChannelConfig, nodes: list[_Node]) -> list[str]:
+        """Starts every organisation's CA; returns their addresses."""
+        authorities = [self._authority(storage, config, each) for each in nodes]
+        servers: list[CAServer] = []
+
+        async def stop() -> None:  # all at once, because each takes its time over it
+            await asyncio.gather(*(each.stop() for each in servers))
+
+        self._stack.push_async_callback(stop)
+        addresses = []
+        for node, authority in zip(nodes, authorities, strict=True):
+            name = node.config.name
+            wanted = node.config.ca_port or storage.ports.get(f"ca.{name}", 0)
+            server = CAServer(authority, _interface(node.config.host), wanted, *storage.tls_files(name))
+            try:
+                await server.start()
+            except OSError as error:
+                raise _port_taken(wanted, node.config.host, f"ca.{name}") from error
+            servers.append(server)
+            self._ports[f"ca.{name}"] = server.port
+            addresses.append(f"{node.config.host}:{server.port}")
+        return addresses
+
+    def _authority(self, storage: Storage, config: ChannelConfig, node: _Node) -> FabricCA:
+        """Opens an organisation's CA; what it revokes, the channel's MSP refuses from then on."""
         name, organization = node.config.name, node.organization
         registry = storage.registry(name)
         self._stack.callback(registry.close)
@@ -292,15 +316,7 @@ class Devnet:
         msp = config.msps[organization.msp_id]
         msp.update_crls([authority.crl()])
         authority.on_revocation(lambda crl: msp.update_crls([crl]))
-        wanted = node.config.ca_port or storage.ports.get(f"ca.{name}", 0)
-        server = CAServer(authority, _interface(node.config.host), wanted, *storage.tls_files(name))
-        try:
-            await server.start()
-        except OSError as error:
-            raise _port_taken(wanted, node.config.host, f"ca.{name}") from error
-        self._stack.push_async_callback(server.stop)
-        self._ports[f"ca.{name}"] = server.port
-        return f"{node.config.host}:{server.port}"
+        return authority
 
 
 def _check_free(interface: str, port: int, host: str, name: str) -> None:

@@ -1,122 +1,80 @@
-"""Calls of one kind in one block on devnet, endorsed by three organisations' own chaincode processes.
+"""Calls that meet on devnet: sixty-four organisations, of which three endorse.
 
-Its participants are those three: sixty-four organisations with a peer each are more than a test needs to start, so all
-that sixty-four do is in test_contract_conflicts.py, on the ledger in memory. Payments to one account are as many here.
+Every organisation has its own MSP, certificate and gateway. Three run the chaincode, and all three of them execute and
+sign every transaction; the others' gateways ask these.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
 
 import pytest
-from contract_scenario import ORGANISATIONS, TASK, Scenario, argument
+from contract_scenario import TASK
+from network_scenario import NetworkScenario
 from soaking import times
 
-from fabric_fl.gateway import Contract
+from fabric_fl.devnet.genesis import BatchSettings
 from fabric_fl.testing import Network
 
-THREE = ORGANISATIONS[:3]
-
-
-class OnDevnet(Scenario):
-    """A scenario whose calls go through each organisation's gateway; `call` gathers them for `block` when asked to."""
-
-    def __init__(self, network: Network, contracts: dict[str, Contract]) -> None:
-        self.network, self.contracts = network, contracts
-        self.organisations = THREE
-        self.losses: dict[int, int | dict[str, int]] = {}
-        self.gathered: list[tuple[Any, ...]] | None = None
-        self.call(THREE[0], "consortium:Init")
-        for who in THREE:
-            self.call(who, "participants:Register", {"name": who})
-
-    def call(self, who: Any, function: str, *arguments: Any) -> Any:
-        if self.gathered is None:
-            return json.loads(self.contracts[who].submit(function, *map(argument, arguments)))
-        self.gathered.append((who, function, *arguments))
-        return None
-
-    def read(self, function: str, *arguments: Any) -> Any:
-        return json.loads(self.contracts[THREE[0]].evaluate(function, *map(argument, arguments)))
-
-    def block(self, kind: str, calls: int) -> int:
-        """Order what was gathered in one block, which is read back; return how many were invalid."""
-        gathered, self.gathered = self.gathered or [], None
-        assert [one[1] for one in gathered] == [kind] * calls
-        endorsed = [
-            self.contracts[who].new_proposal(function, *map(argument, arguments)).endorse()
-            for who, function, *arguments in gathered
-        ]
-        self.network.fault("stall_ordering")
-        submitted = [one.submit() for one in endorsed]
-        self.network.fault("resume_ordering")
-        found = [one.status() for one in submitted]
-        assert len({one.block_number for one in found}) == 1, "the calls did not meet in one block"
-        self.gathered = []
-        return sum(not one.successful for one in found)
+ENDORSERS = "AND('Org1MSP.peer', 'Org2MSP.peer', 'Org3MSP.peer')"
+BATCH = BatchSettings(absolute_max_bytes=2**26, preferred_max_bytes=2**25, timeout=0.0)  # a block takes 64 of any kind
+ALL_VALID = {"VALID": 64}
 
 
 @pytest.fixture(scope="module")
-def scenario() -> Iterator[OnDevnet]:
-    with Network(3) as network, ExitStack() as stack:
-        contracts = {}
-        for who, name in zip(THREE, network.names, strict=True):
-            gateway = stack.enter_context(network.gateway(name))
-            contracts[who] = gateway.network(network.channel).contract(network.chaincode)
-        yield OnDevnet(network, contracts)
+def crowd() -> Iterator[NetworkScenario]:
+    network = Network(64, endorsing=3, settings={"endorsement": ENDORSERS, "batch": BATCH})
+    with NetworkScenario.on(network) as scenario:
+        yield scenario
+
+
+def share(crowd: NetworkScenario, each: int) -> dict[str, str]:
+    """Gives every organisation so many tokens; returns the entry that each has them in."""
+    first, *others = crowd.organisations
+    left = crowd.mint(first, 64 * each, "for-all")
+    held = {}
+    for who in others:
+        order = {"request_id": f"for-{who.lower()}", "inputs": [left], "to": who, "amount": each}
+        held[who], left = crowd.call(first, "tokens:Transfer", order)["outputs"]
+    return held | {first: left}
 
 
 @pytest.mark.soak
-def test_calls_of_one_kind_in_one_block_are_valid_on_devnet(scenario, record_property):
-    rounds = times(2, 100)
-    scenario.create(rounds=rounds)
-    scores = dict.fromkeys(THREE, 1)
+def test_all_calls_of_one_kind_in_one_block_are_valid_round_after_round(crowd, record_property):
+    rounds, everybody = times(1, 100), crowd.organisations
+    held = share(crowd, rounds)
+    crowd.create(
+        trainers=list(everybody),
+        validators=list(everybody),
+        k=64,
+        q=33,
+        max_examples=100,
+        rounds=rounds,
+        scoring={"rule": "none"},
+    )
     for number in range(1, rounds + 1):
-        scenario.gathered = []
-        for who in THREE:
-            scenario.submit(who, number)
-        assert scenario.block("updates:Submit", 3) == 0
-        for who in THREE:
-            scenario.reveal(who, number)
-        assert scenario.block("updates:Reveal", 3) == 0
-        scenario.vote("close", number, 1, *THREE)
-        assert scenario.block("rounds:Vote", 3) == 0
-        for who in THREE:
-            scenario.attest(who, number, scores=scores)
-        assert scenario.block("attestations:Submit", 3) == 0
-        scenario.gathered = None
-        scenario.call(THREE[0], "rounds:Commit", TASK, number, scenario.aggregate(number))
+        crowd.gather()
+        for who in everybody:
+            crowd.submit(who, number)
+        assert crowd.block("updates:Submit") == ALL_VALID
+        crowd.gather()
+        for who in everybody:
+            crowd.reveal(who, number)
+        assert crowd.block("updates:Reveal") == ALL_VALID
+        crowd.gather()
+        crowd.vote("close", number, 1, *everybody)
+        assert crowd.block("rounds:Vote") == ALL_VALID
+        crowd.gather()
+        for who in everybody:
+            crowd.attest(who, number)
+        assert crowd.block("attestations:Submit") == ALL_VALID
+        crowd.gather()
+        for who in everybody:
+            order = {"request_id": f"r{number}", "inputs": [held[who]], "to": everybody[0], "amount": 1}
+            crowd.call(who, "tokens:Transfer", order)
+        assert crowd.block("tokens:Transfer") == ALL_VALID
+        held = {who: answer["outputs"][-1] for who, answer in zip(everybody, crowd.answers, strict=True)}
+        assert crowd.call(everybody[0], "rounds:Commit", TASK, number, crowd.aggregate(number))["status"] == "committed"
+    assert crowd.balance(everybody[0]) == 64 * rounds
     record_property("count", rounds)
-
-
-@pytest.mark.soak
-def test_payments_to_one_busy_account_in_one_block_are_valid_on_devnet(scenario, record_property):
-    each = times(4, 22)
-    for who in THREE:
-        left = scenario.mint(who, each, f"for-{who.lower()}")
-        for number in range(each - 1):
-            order = {"request_id": f"split{number}", "inputs": [left], "to": who, "amount": 1}
-            left = scenario.call(who, "tokens:Transfer", order)["outputs"][1]
-    scenario.gathered = []
-    for who in THREE:
-        for number, entry in enumerate(scenario.read("tokens:Entries", who)):
-            order = {"request_id": f"pay{number}", "inputs": [entry["id"]], "to": THREE[0], "amount": 1}
-            scenario.call(who, "tokens:Transfer", order)
-    assert scenario.block("tokens:Transfer", 3 * each) == 0
-    scenario.gathered = None
-    assert scenario.balance(THREE[0]) == 3 * each
-    record_property("count", 3 * each)
-
-
-def test_one_call_twice_in_one_block_and_once_more_acts_once_on_devnet(scenario):
-    entry = scenario.mint(THREE[0], 7, "once")
-    order = {"request_id": "once", "inputs": [entry], "to": THREE[1], "amount": 7}
-    before = scenario.balance(THREE[1])
-    scenario.gathered = [(THREE[0], "tokens:Transfer", order)] * 2
-    assert scenario.block("tokens:Transfer", 2) == 1
-    scenario.gathered = None
-    assert scenario.call(THREE[0], "tokens:Transfer", order)["amount"] == 7
-    assert scenario.balance(THREE[1]) == before + 7
+    record_property("transactions", rounds * (5 * 64 + 1))

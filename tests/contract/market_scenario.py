@@ -13,6 +13,9 @@ class Market(Scenario):
 
     def __init__(self, organisations: int = 3) -> None:
         super().__init__(organisations)
+        self.stock()
+
+    def stock(self) -> None:
         self.mint(ORG1, 100, "start")
         self.publish(ORG2, "first", {"gpu-hour": 3, "cpu-hour": 1})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -19,23 +19,60 @@ from fabric_fl.testing import Network
 Call = tuple[Any, ...]
 
 
-class NetworkScenario(Scenario):
-    """A scenario on a network; `gathered` calls wait for `block`.
+class GatewayScenario(Scenario):
+    """A scenario on a network: each organisation calls through its own gateway.
+
+    Args:
+        contracts: The contract as each organisation reaches it, by MSP id; these are the consortium.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract]) -> None:
+        self.contracts = contracts
+        self.organisations = tuple(contracts)
+        self.losses = {}
+        self.call(self.organisations[0], "consortium:Init")
+        self.register()
+
+    def register(self) -> None:
+        for who in self.organisations:
+            self.call(who, "participants:Register", {"name": who})
+
+    def call(self, who: Any, function: str, *arguments: Any) -> Any:
+        return json.loads(self.contracts[who].submit(function, *map(argument, arguments)))
+
+    def read(self, function: str, *arguments: Any) -> Any:
+        return json.loads(self.contracts[self.organisations[0]].evaluate(function, *map(argument, arguments)))
+
+    def endorsed(self, calls: Sequence[Call]) -> list[Transaction]:
+        """Has every call executed on the state as it is now."""
+
+        def endorse(call: Call) -> Transaction:
+            who, function, *arguments = call
+            return self.contracts[who].new_proposal(function, *map(argument, arguments)).endorse()
+
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(endorse, calls))
+
+    def _record(self, key: str) -> dict[str, Any]:
+        return self.read("records:Read", key)
+
+
+class NetworkScenario(GatewayScenario):
+    """A scenario on devnet; `gathered` calls wait for `block`.
 
     Attributes:
         answers: What the calls of the last block answered.
     """
 
-    def __init__(self, network: Network, contracts: dict[str, Contract]) -> None:
-        self.network, self.contracts = network, contracts
-        self.organisations = network.msp_ids
-        self.losses = {}
+    def __init__(self, network: Network, contracts: Mapping[str, Contract]) -> None:
+        self.network = network
         self.answers: list[Any] = []
         self.gathered: list[Call] | None = None
-        self.call(self.organisations[0], "consortium:Init")
+        super().__init__(contracts)
+
+    def register(self) -> None:
         self.gather()
-        for who in self.organisations:
-            self.call(who, "participants:Register", {"name": who})
+        super().register()
         self.block("participants:Register")
 
     @classmethod
@@ -50,13 +87,10 @@ class NetworkScenario(Scenario):
             yield cls(network, contracts)
 
     def call(self, who: Any, function: str, *arguments: Any) -> Any:
-        if self.gathered is not None:
-            self.gathered.append((who, function, *arguments))
-            return None
-        return json.loads(self.contracts[who].submit(function, *map(argument, arguments)))
-
-    def read(self, function: str, *arguments: Any) -> Any:
-        return json.loads(self.contracts[self.organisations[0]].evaluate(function, *map(argument, arguments)))
+        if self.gathered is None:
+            return super().call(who, function, *arguments)
+        self.gathered.append((who, function, *arguments))
+        return None
 
     def gather(self) -> None:
         """Lets calls wait from now on."""
@@ -70,21 +104,18 @@ class NetworkScenario(Scenario):
         self.answers = [json.loads(one.result) for one in transactions]
         return dict(Counter(one.name for one in self.ordered(transactions)))
 
-    def endorsed(self, calls: Sequence[Call]) -> list[Transaction]:
-        """Has every call executed on the state as it is now."""
-
-        def endorse(call: Call) -> Transaction:
-            who, function, *arguments = call
-            return self.contracts[who].new_proposal(function, *map(argument, arguments)).endorse()
-
-        with ThreadPoolExecutor(4) as pool:
-            return list(pool.map(endorse, calls))
-
     def ordered(self, transactions: Sequence[Transaction]) -> list[Status]:
         """Orders transactions in one block, in their order."""
-        self.network.fault("stall_ordering")
-        submitted = [one.submit() for one in transactions]
-        self.network.fault("resume_ordering")
-        found = [one.status() for one in submitted]
+        found = one_block(self.network, transactions)
         assert len({one.block_number for one in found}) == 1, "they did not meet in one block"
         return found
+
+
+def one_block(network: Network, transactions: Sequence[Transaction]) -> list[Status]:
+    """Holds ordering up until all transactions are with the orderer."""
+    network.fault("stall_ordering")
+    try:
+        submitted = [one.submit() for one in transactions]
+    finally:
+        network.fault("resume_ordering")
+    return [one.status() for one in submitted]

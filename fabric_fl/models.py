@@ -41,12 +41,14 @@ class CommittedModels:
         ledger: names their digests.
         reader: fetches the bytes.
         task: whose models.
+        patience: seconds for which a committed model that nobody has yet is waited for.
     """
 
-    def __init__(self, ledger: FLLedger, reader: BlobReader, task: Task) -> None:
+    def __init__(self, ledger: FLLedger, reader: BlobReader, task: Task, *, patience: float = _GRACE_S) -> None:
         self._ledger = ledger
         self._reader = reader
         self._task = task
+        self._patience = patience
         self._records: dict[int, Model] = {}
         self._layout: Layout | None = None
 
@@ -104,7 +106,7 @@ class CommittedModels:
         return ModelFiles(number, model, self._fetch_committed(record.state, size, record.attested_by))
 
     def _fetch_committed(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 return self._fetch(digest, size, authors)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -119,10 +119,27 @@ def _read(path: Path, file: BinaryIO) -> Archive:
         return _broken(path, f"the padding after {SUM}", file.tell() - BLOCK)
     try:
         about = json.loads(manifest)
-        listed = [Member(one["name"], 0, one["size"], one["sha256"]) for one in about.pop("files")]
+        listed = _listed(about.pop("files"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return _broken(path, f"{MANIFEST}, which is no manifest", BLOCK)
     return _members(path, file, about, listed)
+
+
+def _listed(files: Sequence[Mapping[str, Any]]) -> list[Member]:
+    """Reads a manifest's list.
+
+    Raises:
+        ValueError: It says what nobody could have written into an archive.
+    """
+    members = []
+    for one in files:
+        if {name: type(value) for name, value in one.items()} != {"name": str, "size": int, "sha256": str}:
+            raise ValueError(f"{one} describes no file")
+        _header(one["name"], one["size"])
+        members.append(Member(one["name"], 0, one["size"], one["sha256"]))
+    if len({member.name for member in members}) != len(members):
+        raise ValueError("a file is listed twice")
+    return members
 
 
 def _members(path: Path, file: BinaryIO, about: Mapping[str, Any], listed: list[Member]) -> Archive:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
+from cryptography import x509
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import transaction_pb2
 
 from fabric_fl.audit.derived import SnapshotState
 from fabric_fl.audit.finding import Finding
 from fabric_fl.fabric.channel.channelconfig import ChannelConfig, InvalidChannelConfig
+from fabric_fl.fabric.channel.configtx import ConfigUpdateRefused, check_update, is_configuration
 from fabric_fl.fabric.channel.policies import SignedData
 from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.channel.txvalidator import VALID, TxValidator
@@ -63,7 +65,9 @@ class Chain:
     Attributes:
         transactions: How many were judged.
         config: The newest configuration.
+        roots: Every root certificate that has counted so far, and the block since which, by MSP id.
         ledger: What the blocks give.
+        tip: The newest block's hash, which peers tell as well.
     """
 
     config: ChannelConfig
@@ -71,12 +75,17 @@ class Chain:
     def __init__(self, channel: str, chaincode: str) -> None:
         self.transactions = 0
         self.ledger = KVLedger.open(None, channel)
+        self.roots: dict[str, dict[x509.Certificate, int]] = {}
         self._channel = channel
         self._chaincode = chaincode
         self._last_config = 0
 
     def close(self) -> None:
         self.ledger.close()
+
+    @property
+    def tip(self) -> bytes:
+        return self.ledger.tip_hash
 
     def add(self, number: int, data: bytes) -> list[Finding]:
         """Judges the next block; returns what does not hold in it.
@@ -89,6 +98,8 @@ class Chain:
             block = _read(data)
             findings = self._configure(block) if number == 0 else list(self._metadata(block, where))
             findings += self._commit(block, where)
+        except ConfigUpdateRefused as error:
+            raise ChainBroken(Finding("configuration", None, str(error), where)) from error
         except (MalformedMessage, InvalidChannelConfig, InvalidBlock) as error:
             raise ChainBroken(Finding("chain", None, str(error), where)) from error
         self.transactions += len(block.data.data)
@@ -99,6 +110,9 @@ class Chain:
         self._signatures = SignatureCache(self.config.msps)
         self._validator = TxValidator(self.config, self.ledger, self._signatures)
         self._last_config = block.header.number
+        for msp_id, msp in self.config.msps.msps.items():
+            for root in msp.root_certs:
+                self.roots.setdefault(msp_id, {}).setdefault(root, block.header.number)
         if self.config.channel_id != self._channel:
             return [Finding("chain", None, f"the blocks are of channel {self.config.channel_id}", "block 0")]
         return []
@@ -112,7 +126,9 @@ class Chain:
             if recorded not in (b"", b"\0") or recorded_hash:
                 yield Finding("flags", None, "the first block's flags are not those of a first block", where)
             return
-        configuration = self._new_configuration(block)
+        configuration = is_configuration(block)
+        if configuration:
+            check_update(self.config, block, self._signatures)
         codes = [VALID] if configuration else self._validator.validate(again)
         findings = [] if configuration else list(self._transactions(block, codes, where))
         statuses = self.ledger.commit(again, codes).statuses
@@ -130,14 +146,6 @@ class Chain:
         if configuration:
             self._configure(block)
 
-    def _new_configuration(self, block: common_pb2.Block) -> bool:
-        """Tells whether a block brings a configuration that its orderer, whose signature was checked, vouches for."""
-        try:
-            envelope = unpack_envelope(block.data.data[0])
-        except (MalformedMessage, IndexError):
-            return False
-        return len(block.data.data) == 1 and envelope.channel_header.type == common_pb2.CONFIG
-
     # ---------------------------------------------------------------- the orderer's part
 
     def _metadata(self, block: common_pb2.Block, where: str) -> Iterator[Finding]:
@@ -151,7 +159,7 @@ class Chain:
         if not self.config.evaluate(_BLOCK_POLICY, signers) or len(signers) != len(signatures):
             yield Finding("orderer", None, "no orderer of the channel has signed it as it is", where)
         value = unmarshal(common_pb2.OrdererBlockMetadata, signed.value)
-        newest = block.header.number if self._new_configuration(block) else self._last_config
+        newest = block.header.number if is_configuration(block) else self._last_config
         if value.last_config.index != newest:
             yield Finding("orderer", None, f"names block {value.last_config.index} as the configuration", where)
         # Older places of what is signed in this one; nobody else vouches for them.

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fabric_fl.aggregation import BlobFile
 from fabric_fl.audit import archive
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.channel.configtx import is_configuration
 from fabric_fl.gateway.network import Network
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
 from fl_chaincode.records import COMMITTED, Task
 
 SCHEMA = 1
+ABOUT = {"blobs": bool, "chaincode": str, "channel": str, "height": int, "missing": list, "schema": int, "task": str}
+"""What a manifest says besides the files."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,17 @@ def export(network: Network, chaincode: str, task_id: str, path: Path, reader: B
     if reader is not None:
         blobs, missing = _blobs(ledger, reader, task)
     height, files = network.height(), {}
-    roots: dict[str, bytes] = {}
+    roots: dict[str, set[x509.Certificate]] = {}
     with network.block_events(start_block=0) as blocks:
         for block in blocks:
             number = block.header.number
-            if number == 0:
-                roots = root_certificates(ChannelConfig.from_block(block))
+            if is_configuration(block):
+                for msp_id, msp in ChannelConfig.from_block(block).msps.msps.items():
+                    roots.setdefault(msp_id, set()).update(msp.root_certs)
             files[f"blocks/{number:08d}.block"] = block.SerializeToString()
             if number == height - 1:
                 break
-    files |= {f"certificates/{msp_id}.pem": pem for msp_id, pem in roots.items()}
+    files |= root_certificates(roots)
     contents: Mapping[str, bytes | Path] = files | {f"blobs/{digest}": file.path for digest, file in blobs.items()}
     about = {
         "blobs": reader is not None,
@@ -78,11 +83,14 @@ def export(network: Network, chaincode: str, task_id: str, path: Path, reader: B
     return Exported(height, len(blobs), missing)
 
 
-def root_certificates(config: ChannelConfig) -> dict[str, bytes]:
-    """Each organisation's root certificates, PEM, by MSP id, as the channel's configuration has them."""
+def root_certificates(roots: Mapping[str, Collection[x509.Certificate]]) -> dict[str, bytes]:
+    """Each organisation's root certificates, PEM, as the archive's members that hold them.
+
+    They are those of every configuration that the channel has had, for blocks are judged by the one of their time.
+    """
     return {
-        msp_id: b"".join(sorted(each.public_bytes(Encoding.PEM) for each in msp.root_certs))
-        for msp_id, msp in sorted(config.msps.msps.items())
+        f"certificates/{msp_id}.pem": b"".join(sorted(each.public_bytes(Encoding.PEM) for each in roots[msp_id]))
+        for msp_id in sorted(roots)
     }
 
 
@@ -90,7 +98,7 @@ def _blobs(ledger: FLLedger, reader: BlobReader, task: Task) -> tuple[dict[str, 
     """The initial model and every update that counted; where one is missing, what the round committed, too."""
     found: dict[str, BlobFile] = {}
     missing: list[str] = []
-    models = CommittedModels(ledger, reader, task)
+    models = CommittedModels(ledger, reader, task, patience=0)
     initial = models.weights(0)
     found[initial.digest] = initial
     for round_ in ledger.rounds(task.id):

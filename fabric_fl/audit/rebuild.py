@@ -53,7 +53,7 @@ def without(
     task = ledger.task(task_id)
     if organisation not in task.trainers:
         raise FabricFLError(f"{organisation} is no trainer of {task_id}", code="FL-AUDIT-ORGANISATION")
-    models = CommittedModels(ledger, reader, task)
+    models = CommittedModels(ledger, reader, task, patience=0)
     files: tuple[BlobFile, BlobFile | None] = models.weights(0), None
     for round_ in ledger.rounds(task_id):
         if round_.status != COMMITTED:

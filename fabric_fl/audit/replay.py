@@ -7,9 +7,10 @@ holdouts are private; they are checked against what was committed to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from fabric_fl.aggregation import (
     AggregationError,
@@ -19,16 +20,20 @@ from fabric_fl.aggregation import (
     UpdateInput,
     aggregate,
 )
+from fabric_fl.audit.checks import RoundRecords, check
 from fabric_fl.audit.finding import Finding
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
-from fabric_fl.task_status import Attested, ScoredRound, SubmittedUpdate
-from fl_chaincode import hashes, selection, settlement
-from fl_chaincode.decision import proven
+from fabric_fl.task_status import SubmittedUpdate
 from fl_chaincode.records import COMMITTED, Model, Round, Task
 
 __all__ = ["RoundReplay", "replay"]
+
+_OWN = {"FL-AGGREGATE-FLUSH-TO-ZERO", "FL-AGGREGATE-STORAGE", "FL-AGGREGATE-UNAVAILABLE"}
+"""What is this machine's fault, and nobody's who took part."""
+_Files: TypeAlias = tuple[BlobFile, BlobFile | None]
+"""A model and the server step's state."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ class RoundReplay:
 def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) -> Iterator[RoundReplay]:
     """Recomputes every committed round of a task, in order, each from the model that the replay itself reached.
 
+    After a round that differs or cannot be recomputed it goes on from what was committed there, where that is to be
+    had, so that each round is judged by itself.
+
     Args:
         ledger: read, never written.
         reader: where updates and the initial model are fetched.
@@ -63,41 +71,69 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
     Raises:
         LedgerRefused: there is no such task.
         BlobUnavailableError: the initial model is not to be had.
-        AggregationError: this process flushes subnormals to zero, as one that has loaded TensorFlow does.
+        AggregationError: this process flushes subnormals to zero, as one that has loaded TensorFlow does, or cannot
+            write what it recomputes.
     """
     task = ledger.task(task_id)
-    models = CommittedModels(ledger, reader, task)
-    files: tuple[BlobFile, BlobFile | None] = models.weights(0), None
+    models = CommittedModels(ledger, reader, task, patience=0)
+    files: _Files | None = (models.weights(0), None)
     settled = {scored.round: scored for scored in ledger.scores(task_id).rounds}
+    before: Round | None = None
+    refused: Mapping[str, str] = {}
     for round_ in ledger.rounds(task_id):
+        previous, before = before, round_
         if round_.status != COMMITTED:
             continue
         record = ledger.model(task_id, round_.j)
         folder = directory / f"{round_.number:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        updates = ledger.updates(task_id, round_.number)
-        attested = ledger.attestations(task_id, round_.number)
-        findings = [
-            *_selection(task, round_, record),
-            *_commitments(task, round_, updates),
-            *_proofs(record, attested),
-            *_payments(task, round_, record, attested, settled.get(round_.number)),
-        ]
-        try:
-            result = aggregate(round_inputs(task, round_, record, updates, models, reader, files), folder)
-        except BlobUnavailableError as error:
-            findings.append(Finding("blob", None, f"a blob has expired or cannot be read: {error.message}"))
-            yield RoundReplay(round_.number, round_.j, record.digest, None, tuple(findings))
-            committed = models.files(round_.j)
-            files = committed.model, committed.state
+        records = RoundRecords(
+            task=task,
+            round=round_,
+            model=record,
+            before=previous,
+            refused=refused,
+            updates=ledger.updates(task_id, round_.number),
+            attested=ledger.attestations(task_id, round_.number),
+            scored=settled.get(round_.number),
+        )
+        refused = record.refused
+        findings = list(check(records))
+        outcome = _recomputed(records, models, reader, files, folder)
+        if isinstance(outcome, Finding):
+            yield RoundReplay(round_.number, round_.j, record.digest, None, (*findings, outcome))
+            files = _committed(models, round_.j)
             continue
-        except AggregationError as error:
-            findings.append(Finding("result", None, f"what was included cannot be summed: {error}"))
-            yield RoundReplay(round_.number, round_.j, record.digest, None, tuple(findings))
-            return
-        findings += _result(record, result)
-        yield RoundReplay(round_.number, round_.j, record.digest, result.model.digest, tuple(findings))
-        files = result.model, result.state
+        findings += _result(record, outcome)
+        yield RoundReplay(round_.number, round_.j, record.digest, outcome.model.digest, tuple(findings))
+        same = (outcome.model.digest, outcome.state.digest) == (record.digest, record.state)
+        files = (outcome.model, outcome.state)
+        if not same:
+            files = _committed(models, round_.j) or files
+
+
+def _recomputed(
+    records: RoundRecords, models: CommittedModels, reader: BlobReader, files: _Files | None, folder: Path
+) -> AggregationResult | Finding:
+    if files is None or files[0].digest != records.round.base:
+        return Finding("blob", None, "the model before it has expired or cannot be read")
+    try:
+        inputs = round_inputs(records.task, records.round, records.model, records.updates, models, reader, files)
+        return aggregate(inputs, folder)
+    except BlobUnavailableError as error:
+        return Finding("blob", None, f"a blob has expired or cannot be read: {error.message}")
+    except AggregationError as error:
+        if error.code in _OWN:
+            raise
+        return Finding("result", None, f"what was included cannot be summed: {error}")
+
+
+def _committed(models: CommittedModels, number: int) -> _Files | None:
+    try:
+        found = models.files(number)
+    except BlobUnavailableError:
+        return None
+    return found.model, found.state
 
 
 def round_inputs(
@@ -107,7 +143,7 @@ def round_inputs(
     updates: tuple[SubmittedUpdate, ...],
     models: CommittedModels,
     reader: BlobReader,
-    files: tuple[BlobFile, BlobFile | None],
+    files: _Files,
 ) -> RoundInputs:
     """What validators summed in a committed round, on top of these model and state files.
 
@@ -140,79 +176,26 @@ def round_inputs(
     )
 
 
-def _selection(task: Task, round_: Round, record: Model) -> Iterator[Finding]:
-    """The selected are the first k of an order that follows from the base; who was suspended then is not known now."""
-    order = selection.order(task.id, round_.j, round_.base, task.trainers, round_.moved)
-    expected = tuple(one for one in order if one in round_.selected)
-    if round_.selected != expected or len(round_.selected) > task.k:
-        yield Finding("selection", None, f"round {round_.number} selected {', '.join(round_.selected)} out of order")
-    if record.base != round_.base:
-        yield Finding("base", None, f"round {round_.number} and its model name different bases")
-
-
-def _commitments(task: Task, round_: Round, updates: tuple[SubmittedUpdate, ...]) -> Iterator[Finding]:
-    for update, reveal in updates:
-        if reveal is None:
-            continue
-        commitment = hashes.update_commitment(
-            task.id,
-            round_.number,
-            update.participant,
-            round_.base,
-            reveal.num_examples,
-            reveal.digest,
-            reveal.nonce,
-        )
-        if commitment != update.commitment:
-            yield Finding("opening", update.participant, "the reveal does not open the commitment")
-
-
-def _proofs(record: Model, attested: tuple[Attested, ...]) -> Iterator[Finding]:
-    by_organisation = {attestation.organisation: attestation for attestation, _ in attested}
-    for organisation in record.attested_by:
-        attestation = by_organisation.get(organisation)
-        if attestation is None or attestation.result != record.result:
-            yield Finding("quorum", organisation, "is counted in the quorum and has not attested this result")
-        elif not proven(attestation, record.aggregate):
-            yield Finding("proof", organisation, "is counted in the quorum and has not proven the sum")
-
-
-def _payments(
-    task: Task, round_: Round, record: Model, attested: tuple[Attested, ...], scored: ScoredRound | None
-) -> Iterator[Finding]:
-    openings = {}
-    for attestation, opening in attested:
-        if opening is None or not settlement.agrees(attestation, record):
-            continue
-        openings[opening.organisation] = opening
-        commitment = hashes.score_commitment(
-            task.id, round_.number, opening.organisation, opening.nonce, opening.scores, opening.metrics
-        )
-        if commitment != attestation.score_commitment:
-            yield Finding("scores", opening.organisation, "the opened scores are not those that were committed to")
-    if scored is None or scored.settlement is None:
-        return
-    # scores that were opened after the settlement did not count
-    counted = {
-        organisation: openings[organisation] for organisation in scored.settlement.scorers if organisation in openings
-    }
-    evidence = settlement.Evidence(record, counted, unopened=(), everybody=True)
-    if settlement.conclude(task, round_, evidence) != scored.settlement:
-        yield Finding("payments", None, f"the settlement of round {round_.number} does not follow from the openings")
-
-
 def _result(record: Model, result: AggregationResult) -> Iterator[Finding]:
     found = {
         "model": (record.digest, result.model.digest),
         "state": (record.state, result.state.digest),
         "aggregate": (record.aggregate, result.aggregate),
         "result": (record.result, result.result),
-        "included": (record.included, result.included),
-        "refused": (dict(record.refused), dict(result.refused)),
     }
     for what, (committed, recomputed) in found.items():
         if committed != recomputed:
             yield Finding(what, None, f"the ledger holds {committed}, the replay gives {recomputed}")
+    held, given = _outcomes(record), _outcomes(result)
+    for participant in sorted({*held, *given}):
+        was, expected = held.get(participant, "absent"), given.get(participant, "absent")
+        if was != expected:
+            yield Finding("included", participant, f"the ledger holds {was}, the replay gives {expected}")
     if record.result != result.result:
         for organisation in record.attested_by:
             yield Finding("attestation", organisation, "has attested a result that does not follow from the updates")
+
+
+def _outcomes(of: Model | AggregationResult) -> dict[str, str]:
+    """What became of each participant's update: included, or the code with which it was refused."""
+    return dict.fromkeys(of.included, "included") | dict(of.refused)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from fabric_fl.audit.archive import Archive, read
+from fabric_fl.audit.archive import MANIFEST, Archive, read
 from fabric_fl.audit.chain import Chain, ChainBroken
 from fabric_fl.audit.derived import derived_ledger
-from fabric_fl.audit.export import SCHEMA, root_certificates
+from fabric_fl.audit.export import ABOUT, SCHEMA, root_certificates
 from fabric_fl.audit.finding import Finding
 from fabric_fl.audit.replay import RoundReplay, replay
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobUnavailableError
@@ -31,6 +31,7 @@ class Verification:
         blocks: How many hold.
         transactions: How many were judged.
         rounds: Replayed; empty for an export without blobs.
+        tip: The last block's hash, base64 as `peer channel getinfo` prints it: what no peer has is no such block.
         roots: SHA-256 of the root certificates that everything hangs on, by MSP id.
         findings: What does not hold, in the order of the file.
     """
@@ -39,6 +40,7 @@ class Verification:
     blocks: int = 0
     transactions: int = 0
     rounds: tuple[RoundReplay, ...] = ()
+    tip: str = ""
     roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
@@ -60,8 +62,10 @@ def verify(path: Path, roots: Sequence[x509.Certificate] = ()) -> Verification:
         return Verification(archive.about, findings=archive.findings)
     about = archive.about
     if about.get("schema") != SCHEMA:
-        finding = Finding("file", None, f"its schema is {about.get('schema')!r}; known is {SCHEMA}", "manifest.json")
+        finding = Finding("file", None, f"its schema is {about.get('schema')!r}; known is {SCHEMA}", MANIFEST)
         return Verification(about, findings=(finding,))
+    if {name: type(value) for name, value in about.items()} != ABOUT:
+        return Verification(about, findings=(Finding("file", None, "it is no manifest of an export", MANIFEST),))
     chain = Chain(about["channel"], about["chaincode"])
     try:
         return _verify(archive, chain, roots)
@@ -81,40 +85,49 @@ def _verify(archive: Archive, chain: Chain, roots: Sequence[x509.Certificate]) -
             blocks += 1
     except ChainBroken as broken:
         return Verification(about, blocks, chain.transactions, findings=(*findings, broken.finding))
+    if not blocks:
+        return Verification(about, findings=tuple(findings))
     findings += _roots(archive, chain, roots)
-    fingerprints = {
-        msp_id: tuple(root.fingerprint(hashes.SHA256()).hex() for root in msp.root_certs)
-        for msp_id, msp in sorted(chain.config.msps.msps.items())
-    }
-    ledger = derived_ledger(chain.ledger, about["chaincode"])
-    rounds: tuple[RoundReplay, ...] = ()
+    rounds: list[RoundReplay] = []
     if about["blobs"]:
         try:
-            rounds = _replayed(archive, ledger)
+            for one in _replayed(archive, derived_ledger(chain.ledger, about["chaincode"])):
+                rounds.append(one)  # noqa: PERF402 -- what was replayed before an error counts
         except (LedgerRefused, BlobCorruptError, BlobUnavailableError) as error:
             findings.append(Finding("task", None, str(error)))
-    return Verification(about, blocks, chain.transactions, rounds, fingerprints, tuple(findings))
+    return Verification(
+        about=about,
+        blocks=blocks,
+        transactions=chain.transactions,
+        rounds=tuple(rounds),
+        tip=base64.b64encode(chain.tip).decode(),
+        roots={
+            msp_id: tuple(sorted(root.fingerprint(hashes.SHA256()).hex() for root in chain.roots[msp_id]))
+            for msp_id in sorted(chain.roots)
+        },
+        findings=tuple(findings),
+    )
 
 
 def _roots(archive: Archive, chain: Chain, trusted: Sequence[x509.Certificate]) -> list[Finding]:
-    findings = []
-    own = root_certificates(chain.config)
-    for name in archive.names("certificates"):
-        msp_id = Path(name).stem
-        if archive.content(name) != own.get(msp_id):
-            findings.append(Finding("certificate", msp_id, "these are not the channel's root certificates", name))
+    own, listed = root_certificates(chain.roots), archive.names("certificates")
+    findings = [
+        Finding("certificate", Path(name).stem, "these are not the channel's root certificates", name)
+        for name in sorted({*own, *listed})
+        if name not in own or name not in listed or archive.content(name) != own[name]
+    ]
     if trusted:
-        known = {root.public_bytes(Encoding.DER) for root in trusted}
-        for msp_id, msp in sorted(chain.config.msps.msps.items()):
-            if any(root.public_bytes(Encoding.DER) not in known for root in msp.root_certs):
-                message = "its root certificate is not among those that were given"
-                findings.append(Finding("certificate", msp_id, message, "block 0"))
+        for msp_id in sorted(chain.roots):
+            for root, block in chain.roots[msp_id].items():
+                if root not in trusted:
+                    message = "its root certificate is not among those that were given"
+                    findings.append(Finding("certificate", msp_id, message, f"block {block}"))
     return findings
 
 
-def _replayed(archive: Archive, ledger: FLLedger) -> tuple[RoundReplay, ...]:
+def _replayed(archive: Archive, ledger: FLLedger) -> Iterator[RoundReplay]:
     with tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
         store = BlobStore(Path(folder) / "blobs")
         for name in archive.names("blobs"):
             store.put(archive.content(name), Path(name).name)
-        return tuple(replay(ledger, BlobReader(store, {}), archive.about["task"], Path(folder) / "replay"))
+        yield from replay(ledger, BlobReader(store, {}), archive.about["task"], Path(folder) / "replay")

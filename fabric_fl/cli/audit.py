@@ -98,6 +98,7 @@ def verify_(file: Path, roots: Path | None, out: Output) -> None:
     rows = [
         *(("finding", finding.where, finding.organisation, finding.message) for finding in found.findings),
         *((f"round {one.number}", one.committed[:16], "", _outcome(one)) for one in found.rounds),
+        *([("last block", found.blocks - 1, "", found.tip)] if found.tip else []),
         *(("root", msp_id, digest[:16], "") for msp_id, digests in found.roots.items() for digest in digests),
         ("holds" if found.holds else "DOES NOT HOLD", f"{found.blocks} blocks", f"{found.transactions} tx", ""),
     ]
@@ -154,11 +155,12 @@ def _values(rounds: Sequence[RoundReplay]) -> list[dict[str, Any]]:
 
 
 def _first(rounds: Sequence[RoundReplay]) -> str | None:
-    """Returns the first round that does not agree, and whose record it is."""
+    """Returns the first round that does not agree, and whose records it is."""
     for one in rounds:
         if not one.identical:
-            who = next((finding.organisation for finding in one.findings if finding.organisation), None)
-            return f"round {one.number} is the first that differs" + (f"; the record is {who}'s" if who else "")
+            named = dict.fromkeys(finding.organisation for finding in one.findings if finding.organisation)
+            who = ", ".join(named) or "the contract itself (`fabric-fl audit verify` names the transaction)"
+            return f"round {one.number} is the first that differs; what does not agree is of {who}"
     return None
 
 
@@ -168,6 +170,7 @@ def _value(found: Verification) -> dict[str, Any]:
         "about": dict(found.about),
         "blocks": found.blocks,
         "transactions": found.transactions,
+        "tip": found.tip,
         "roots": {msp_id: list(digests) for msp_id, digests in found.roots.items()},
         "findings": [dataclasses.asdict(finding) for finding in found.findings],
         "rounds": _values(found.rounds),

@@ -1,6 +1,7 @@
 """Changes of a channel's configuration: what an update holds, and that applying it gives what was wanted."""
 
 import pytest
+from config_updates import Group, applied
 from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.msp import msp_config_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
@@ -12,8 +13,6 @@ from fabric_fl.network import NetworkError
 from fabric_fl.network.fabric import configchange
 from fabric_fl.network.fabric.configupdate import config_of, update
 
-Group = configtx_pb2.ConfigGroup
-
 
 def delta_of(envelope):
     payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(envelope).payload)
@@ -22,40 +21,6 @@ def delta_of(envelope):
     outer = configtx_pb2.ConfigUpdateEnvelope.FromString(payload.data)
     assert not outer.signatures
     return configtx_pb2.ConfigUpdate.FromString(outer.config_update)
-
-
-def applied(current, read, written):
-    """Returns a group after an update, by the rules of Fabric's orderer; the slow way.
-
-    Everything read must be at the version that is read. What is written at the version that it has stays; what is
-    written one version higher, or new at 0, is taken as it stands. A group at a higher version lists all its members.
-    """
-    assert read.version == current.version
-    for kind in ("values", "policies"):
-        for name, element in getattr(read, kind).items():
-            assert getattr(current, kind)[name].version == element.version
-    result = Group(version=current.version, mod_policy=current.mod_policy)
-    replaced = written.version == current.version + 1
-    if replaced:
-        result.version, result.mod_policy = written.version, written.mod_policy
-    else:
-        assert written.version == current.version
-        result.CopyFrom(current)
-    for kind in ("values", "policies"):
-        for name, element in getattr(written, kind).items():
-            old = getattr(current, kind).get(name)
-            if old is not None and element.version == old.version:
-                getattr(result, kind)[name].CopyFrom(old)
-            else:
-                assert element.version == (old.version + 1 if old is not None else 0)
-                getattr(result, kind)[name].CopyFrom(element)
-    for name, inner in written.groups.items():
-        if name in current.groups:
-            result.groups[name].CopyFrom(applied(current.groups[name], read.groups[name], inner))
-        else:
-            assert inner.version == 0
-            result.groups[name].CopyFrom(inner)
-    return result
 
 
 def without_versions(group):

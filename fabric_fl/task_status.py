@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from fl_chaincode.decision import DISPUTE, FIX, decide
@@ -90,22 +90,28 @@ class Action:
     """Something that the caller's organisation is to do.
 
     Attributes:
+        task: None where it is about no task.
         function: Of the contract, such as ``updates:Submit``.
-        when: "now", or "patience": once the caller has waited the task's patience for the others.
+        when: "now"; or "patience": once the caller has waited the task's patience for the others; or "choice": a vote
+            that others have begun, for who agrees.
         kind: Of a vote.
         attempt: Of a vote.
+        about: What else the function is called with, by name.
     """
 
-    task: str
-    round: int
+    task: str | None
+    round: int | None
     function: str
     when: str
     kind: str | None = None
     attempt: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**value)
+        fields = dict(value)
+        own = {name: fields.pop(name, None) for name in ("task", "round", "kind", "attempt")}
+        return cls(function=fields.pop("function"), when=fields.pop("when"), about=fields, **own)
 
 
 @dataclass(frozen=True)

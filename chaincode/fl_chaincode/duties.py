@@ -2,7 +2,7 @@
 
 An action is ``{"task","round","function","when":"now|patience"}``, with ``"kind"`` and ``"attempt"`` of a vote. Those
 of *now* help the task on at once; those of *patience* are for whoever has waited the task's patience_s for the others:
-no rule of the ledger looks at a clock.
+no rule of the ledger looks at a clock. tasks:Todo adds those of *choice*, see choices.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -80,6 +80,12 @@ def following(state: Points, ended: Round) -> Electorate:
     return present
 
 
+def proposed(state: Points, round_: Round) -> list[Election]:
+    """Return the votes for others than the round's validators."""
+    present = (round_.validators, round_.q)
+    return [one for one in _votes(state, round_) if (one.validators, one.q) != present]
+
+
 def _fit(state: Points, election: Election) -> bool:
     members = state.get(Consortium)
     found = state.get_many(Participant, [(validator,) for validator in election.validators])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fl_chaincode import cancellation, duties, lookup, settlement
+from fl_chaincode import cancellation, choices, duties, lookup, settlement
 from fl_chaincode.caller import Caller
 from fl_chaincode.duties import Action, Standing, Unsettled
 from fl_chaincode.records import ACTIVE, RUNNING, SETTLE, Declaration, Head, Participant, Reveal, Round, Task, Vote
@@ -61,7 +61,7 @@ def _keys(state: Reader, task: Task, head: Head, round_: Round) -> Iterator[str]
 
 
 def todo(state: Reader, caller: Caller) -> list[Action]:
-    """Return what the caller's organisation is to do now, in every task that is not over."""
+    """Return what the caller's organisation is to do now in every task that is not over, and what it may vote on."""
     if not _active(state, caller):
         return []
     actions: list[Action] = []
@@ -72,7 +72,8 @@ def todo(state: Reader, caller: Caller) -> list[Action]:
             cancelled = cancellation.in_force(state, task, stored)
             standing = _standing(state, task, head, stored, tuple(_reveals(state, stored)), cancelled)
             actions += duties.actions(standing, caller.msp_id)
-    return actions
+            actions += choices.in_task(state, task, head, stored, caller.msp_id)
+    return [*actions, *choices.in_consortium(state, caller.msp_id)]
 
 
 def _active(state: Reader, caller: Caller) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,11 +106,17 @@ def declarations(participant: str | None, profile: Path, out: Output) -> None:
 @with_profile
 @with_output
 def todo(profile: Path, out: Output) -> None:
-    """List what the tasks wait for from this organisation."""
+    """List what the tasks wait for from this organisation, and what it may vote on."""
     with open_session(profile) as session:
         found = session.ledger.todo()
-    rows = [(one.task, one.round, one.function, one.kind, one.when) for one in found]
-    out.table(("TASK", "ROUND", "FUNCTION", "VOTE", "WHEN"), rows, [vars(one) for one in found])
+    rows = [(one.task, one.round, one.function, one.kind, one.when, _listed(one.about)) for one in found]
+    records = [{**vars(one), "about": dict(one.about)} for one in found]
+    out.table(("TASK", "ROUND", "FUNCTION", "VOTE", "WHEN", "ABOUT"), rows, records)
+
+
+def _listed(about: Mapping[str, Any]) -> str:
+    texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in about.items()}
+    return " ".join(f"{name}={text}" for name, text in texts.items())
 
 
 COMMANDS = (update, suspend, reinstate, withdraw, declare, revoke, declarations, todo)

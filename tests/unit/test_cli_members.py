@@ -123,9 +123,23 @@ def test_a_file_without_examples_is_not_declared(call, clients, tmp_path, arrays
 def test_a_participant_is_told_what_it_is_to_do(call, clients):
     clients["Org1MSP"].create_task(SPEC)
     header, first, second = call("participant", "todo").stdout.splitlines()
-    assert header.split() == ["TASK", "ROUND", "FUNCTION", "VOTE", "WHEN"]
-    assert first.split() == ["task-1", "1", "updates:Submit", "-", "now"]
-    assert second.split() == ["task-1", "1", "rounds:Vote", "close", "patience"]
+    assert header.split() == ["TASK", "ROUND", "FUNCTION", "VOTE", "WHEN", "ABOUT"]
+    assert first.split() == ["task-1", "1", "updates:Submit", "-", "now", "-"]
+    assert second.split() == ["task-1", "1", "rounds:Vote", "close", "patience", "-"]
+
+
+def test_a_participant_is_told_what_it_may_vote_on(call, clients):
+    clients["Org2MSP"].vote_on_motion("out", "remove", "Org3MSP")
+    clients["Org2MSP"].create_task(SPEC)
+    clients["Org2MSP"].elect("task-1", 0, ["Org1MSP", "Org2MSP"], 2)
+    election, motion = call("participant", "todo").stdout.splitlines()[-2:]
+    told = ["task-1", "1", "validators:Vote", "-", "choice", "q=2", "term=0", "validators=Org1MSP,Org2MSP"]
+    assert election.split() == told
+    assert motion.split() == ["-", "-", "consortium:Vote", "remove", "choice", "request_id=out", "subject=Org3MSP"]
+    (told,) = [one for one in json.loads(call("participant", "todo", "--format", "json").stdout) if not one["task"]]
+    assert told["about"] == {"request_id": "out", "subject": "Org3MSP"}
+    call("consortium", "vote", "remove", "Org3MSP", "--request-id", "out")
+    assert "consortium:Vote" not in call("participant", "todo").stdout
 
 
 def test_validators_cancel_a_task_by_their_quorum(call, clients):

@@ -118,7 +118,7 @@ class FLLedger(MemberCalls, TokenCalls, MarketCalls, RecordCalls):
         return parsed(TaskStatus.from_json, self._evaluate("tasks:Status", task))
 
     def todo(self) -> tuple[Action, ...]:
-        """Return what the caller's organisation is to do now in every task that is not over, and what it may vote on."""
+        """Return what the caller's organisation is to do now in all tasks, and what it can vote on."""
         return self._list(Action.from_json, "tasks:Todo")
 
     def cancel_task(self, task: str) -> Cancellation:

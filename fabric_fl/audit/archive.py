@@ -106,17 +106,17 @@ def read(path: Path) -> Archive:
 def _read(path: Path, file: BinaryIO) -> Archive:
     size = _size(file, MANIFEST)
     if size is None or size > _LARGEST_MANIFEST:
-        return _broken(path, "the header of the manifest", 0)
+        return _broken(path, f"the header of {MANIFEST}", 0)
     manifest = file.read(size)
     if len(manifest) != size or file.read(-size % BLOCK).strip(b"\0"):
-        return _broken(path, "the padding after the manifest", BLOCK + size)
+        return _broken(path, f"the padding after {MANIFEST}", BLOCK + size)
     start = file.tell()
     if _size(file, SUM) != len(_sum(b"")):
         return _broken(path, f"the header of {SUM}", start)
     if file.read(len(_sum(b""))) != _sum(manifest):
         return _broken(path, f"{MANIFEST}, or its digest that follows it from byte {start + BLOCK} on,", BLOCK)
     if file.read(-len(_sum(b"")) % BLOCK).strip(b"\0"):
-        return _broken(path, f"the padding after {SUM}", file.tell() - BLOCK)
+        return _broken(path, f"the padding after {SUM}", start + BLOCK + len(_sum(b"")))
     try:
         about = json.loads(manifest)
         listed = _listed(about.pop("files"))

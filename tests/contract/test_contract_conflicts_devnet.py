@@ -124,6 +124,29 @@ def test_a_vote_that_meets_the_seal_is_no_reason_for_it_to_fail_in_the_end(crowd
 
 
 @pytest.mark.parametrize("commit_first", [True, False])
+def test_a_revelation_that_meets_the_commit_that_fixes_what_is_included_is_in_or_refused(crowd, commit_first):
+    task = f"fix-{commit_first}".lower()
+    crowd.create(id=task, min_updates=1)
+    for who in THREE:
+        crowd.submit(who, 1, task)
+    for who in THREE[:2]:
+        crowd.reveal(who, 1, task)
+    crowd.attest(ORG1, 1, task, included=THREE[:2])
+    crowd.attest(ORG2, 1, task, included=THREE[:1])
+    crowd.vote("close", 1, 1, ORG1, ORG2, task=task)  # without Org3, two that differ can never agree
+    opening = crowd.opening_of(ORG3, 1, task)
+    calls = [
+        (ORG1, lambda ledger: ledger.commit(task, 1)),
+        (ORG3, lambda ledger: ledger.reveal_update(task, 1, **opening)),
+    ]
+    answers, codes = race(crowd, *(calls if commit_first else calls[::-1]))
+    assert codes == [VALID, CONFLICT]
+    fixed, revealed = answers if commit_first else answers[::-1]
+    assert (fixed.attempt, fixed.included) == (2, (ORG1,))  # what both could fetch
+    assert (revealed if commit_first else revealed.participant) == ("FL-ROUND-FIXED" if commit_first else ORG3)
+
+
+@pytest.mark.parametrize("commit_first", [True, False])
 def test_an_attestation_that_meets_the_commit_is_counted_or_kept_as_evidence(crowd, commit_first):
     task = f"commit-{commit_first}".lower()
     crowd.create(id=task)

@@ -1,9 +1,8 @@
 """Determinism: two chaincode processes that differ in all that processes differ in read and write the same bytes.
 
 The transactions are those of the random walk (tests/contract/ledger_walk.py). Each is executed in memory and by both
-processes over the chaincode protocol, with other proposal timestamps, for there is no other clock that a rule could
-see: tests/contract/test_contract_determinism.py shows that none is imported. One process is replaced by a fresh one
-now and then, so that one has executed everything before and the other nothing.
+processes over the chaincode protocol, with other proposal timestamps; one process's clock is sixteen years ahead. It is
+replaced by a fresh one now and then, so that the other has executed everything before and this one nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from fl_chaincode.caller import Caller
 from fl_chaincode.memory import MemoryLedger, Transaction
 
 COMMAND = (sys.executable, "-m", "fl_chaincode")
+AHEAD = 16 * 366 * 86_400  # seconds
+AHEAD_COMMAND = (sys.executable, str(Path(__file__).with_name("other_time_process.py")), str(AHEAD), "fl_chaincode")
 CONSORTIUM = {"FL_CONSORTIUM": ",".join(ORGANISATIONS[:3])}
 HERE = {**CONSORTIUM, "TZ": "UTC", "PYTHONHASHSEED": "1", "LANG": "C"}
 THERE = {**CONSORTIUM, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "4242", "LANG": "de_DE.UTF-8"}
@@ -82,6 +83,11 @@ class Doubled(MemoryLedger):
         return transaction
 
 
+def year_of(process: ChaincodeProcess) -> int:
+    """Returns what the process takes the year for, by its log."""
+    return int(process.log[:4])
+
+
 @pytest.mark.soak
 def test_two_processes_read_and_write_the_same_bytes(tmp_path, record_property):
     wanted = times(300, 10_000)
@@ -93,7 +99,8 @@ def test_two_processes_read_and_write_the_same_bytes(tmp_path, record_property):
     with ChaincodeProcess(env=HERE, command=COMMAND) as old:
         while done < wanted:
             with ExitStack() as stack:
-                fresh = stack.enter_context(ChaincodeProcess(env=THERE, command=COMMAND))
+                fresh = stack.enter_context(ChaincodeProcess(env=THERE, command=AHEAD_COMMAND))
+                assert year_of(fresh) >= year_of(old) + 16
                 peers = tuple(stack.enter_context(Recording(one.address)) for one in (old, fresh))
                 numbers = iter(range(done, sys.maxsize))
                 walk = Walk(done, Doubled(peers, creators, numbers))

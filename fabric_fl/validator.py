@@ -46,6 +46,12 @@ class Computation:
         """Digests that were verified and are served from the own store, sorted."""
         return tuple(sorted(update.digest for update in self.inputs.updates if update.path is not None))
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Digests of all that the sum was made from, in the own store."""
+        base = [file.digest for file in (self.inputs.model, self.inputs.state) if file is not None]
+        return (*base, *self.fetched)
+
 
 class ValidatorRole:
     """Acts for an organisation that validates a task. Reads the ledger, then takes the next step, if there is one.
@@ -82,7 +88,7 @@ class ValidatorRole:
             self._round = round_.number
             self._patience.forget()
             self._quorum_since.clear()
-            self._computed = {key: value for key, value in self._computed.items() if key[0] >= round_.number - 1}
+            self._release(round_.number)
         if round_.final or me not in round_.validators:
             return False
         if status.ending and not status.submitted:  # nobody's work is lost, so no votes are needed
@@ -351,6 +357,14 @@ class ValidatorRole:
             path.unlink()
         self._published = status.head.j
         self._part.done("published", record.round)
+
+    def _release(self, number: int) -> None:
+        """Gives back the memory that holds what earlier rounds than the number-th were computed from."""
+        for (round_number, _), computation in self._computed.items():
+            if round_number < number:
+                for digest in computation.read:
+                    self._part.store.release(digest)
+        self._computed = {key: value for key, value in self._computed.items() if key[0] >= number - 1}
 
 
 def _voters(status: TaskStatus, kind: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fabric_fl.aggregation.errors import BlobError
@@ -115,6 +115,17 @@ class Directory:
                 return False
             raise
         return True
+
+    def release(self, digest: str) -> None:
+        """Let the operating system forget what it holds of a blob; what is on the disk stays."""
+        if not hasattr(os, "posix_fadvise"):  # macOS
+            return
+        with suppress(OSError):
+            descriptor = os.open(self.root / digest, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
 
     def _adopt(self, temporary: Path, digest: str) -> None:
         with self._writing():

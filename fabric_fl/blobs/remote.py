@@ -112,6 +112,10 @@ class Remote:
         """Never: a remote store always gets a copy."""
         return None
 
+    def release(self, digest: str) -> None:
+        """Of the local copy, where there is one."""
+        self._cache.release(digest)
+
     @contextmanager
     def _reaching(self, digest: str = "") -> Iterator[None]:
         try:

@@ -108,6 +108,13 @@ class BlobStore:
         """The blob itself; see `path`."""
         return self.path(digest, size).read_bytes()
 
+    def release(self, digest: str) -> None:
+        """Say that nobody is going to read this blob soon: the memory that the machine keeps its bytes in is freed.
+
+        Otherwise every round would take fresh memory from training, for files that lie on the disk anyway.
+        """
+        self._place.release(_checked(digest))
+
     def copy_from(self, other: BlobStore, digest: str, size: int) -> None:
         """Copy a blob from another store into this one, a block at a time, verified on the way.
 

@@ -117,6 +117,32 @@ def test_an_adopted_file_is_moved_and_verified_when_somebody_else_reads_it(tmp_p
     assert BlobStore(tmp_path / "store").read(DIGEST, SIZE) == DATA
 
 
+def test_a_released_blob_takes_no_memory_and_can_still_be_read(tmp_path, store):
+    store.put(DATA)
+    kept = store.path(DIGEST, SIZE)
+    probe = tmp_path / "probe"
+    probe.write_bytes(DATA)
+    with probe.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if _in_memory(probe):
+        pytest.skip("this file system keeps its files in memory")
+    assert _in_memory(kept)
+    store.release(DIGEST)
+    assert not _in_memory(kept)
+    assert store.read(DIGEST, SIZE) == DATA
+    store.release(ABSENT)
+
+
+def _in_memory(path):
+    with path.open("rb", buffering=0) as file:
+        try:
+            os.preadv(file.fileno(), [bytearray(1)], SIZE // 2, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def test_adopting_from_another_file_system_copies_and_verifies(tmp_path, monkeypatch):
     def elsewhere(self, target):
         raise OSError(errno.EXDEV, "Invalid cross-device link")

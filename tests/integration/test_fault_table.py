@@ -22,13 +22,17 @@ import faults
 import faulty_stores
 import pytest
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
+from fabric_protos.common import common_pb2
 from organisations import task_specification, trainer
 
 from fabric_fl import Participant
 from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import Finding, RoundReplay, replay
 from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.fabric.channel.channelconfig import ChannelConfig
+from fabric_fl.fabric.protoutil import unpack_envelope
 from fabric_fl.ledger import LedgerRefused
+from fabric_fl.record_calls import RecordVersion
 
 PAGE = Path(__file__).parents[2] / "docs" / "verification.md"
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->\n"
@@ -311,14 +315,23 @@ class Trial:
         return "; ".join([*parts, f"committed from {who}{wrong}"])
 
 
+@pytest.fixture(scope="module")
+def trials(
+    tasks: Tasks, worker: AggregationWorker, readings: Readings, tmp_path_factory: pytest.TempPathFactory
+) -> list[Trial]:
+    """All faults, each run to its end."""
+    folder = tmp_path_factory.mktemp("faults")
+    started = [Trial(number, fault, tasks, worker, folder) for number, fault in enumerate(FAULTS, start=1)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        assert [failure for failure in pool.map(Trial.outcome_of_run, started) if failure] == []
+    return started
+
+
 def test_every_fault_is_detected_and_no_wrong_model_is_committed(
-    tasks: Tasks, worker: AggregationWorker, readings: Readings, tmp_path: Path, record_property
+    trials: list[Trial], readings: Readings, record_property
 ) -> None:
     record_property("count", len(FAULTS))
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
-    trials = [Trial(number, fault, tasks, worker, tmp_path) for number, fault in enumerate(FAULTS, start=1)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert [failure for failure in pool.map(Trial.outcome_of_run, trials) if failure] == []
     rows = []
     for trial in trials:
         detected, recorded, outcome = trial.observe(readings)
@@ -340,3 +353,49 @@ def test_every_fault_is_detected_and_no_wrong_model_is_committed(
         PAGE.write_text(f"{head}{BEGIN}{table}{END}{tail}")
     else:
         assert table.splitlines() == written.splitlines()
+
+
+def versions(trial: Trial, key: str) -> list[RecordVersion]:
+    """Returns all that was ever written under a key; nothing where that was nothing."""
+    try:
+        return list(trial.ledger.history(key))
+    except LedgerRefused as refusal:
+        if refusal.code != "FL-RECORD-UNKNOWN":
+            raise
+        return []
+
+
+def test_everything_that_was_said_stays_readable_with_the_certificate_of_who_said_it(
+    trials: list[Trial], tasks: Tasks
+) -> None:
+    """Also what was corrected, outvoted or belongs to a round that was run again."""
+    creators, corrected, said = {}, 0, 0
+    with tasks.network.gateway("org1") as gateway:
+        network = gateway.network(tasks.network.channel)
+        height = network.height()
+        with network.block_events(start_block=0) as blocks:
+            for block in blocks:
+                if block.header.number == 0:
+                    msps = ChannelConfig.from_block(block).msps
+                for data in block.data.data if block.header.number else ():
+                    envelope = unpack_envelope(data)
+                    identity = msps.deserialize(envelope.signature_header.creator)  # vouched for by its root
+                    signed = common_pb2.Envelope.FromString(data)
+                    assert identity.verify(signed.payload, signed.signature)
+                    creators[envelope.channel_header.tx_id] = identity
+                if block.header.number == height - 1:
+                    break
+    for trial in trials:
+        for round_ in trial.ledger.rounds(trial.task):
+            for organisation in ORGANISATIONS:
+                where = f"{trial.task}/{round_.number:08d}/{organisation}"
+                results = []
+                for kind in ("update", "reveal", "attestation", "opening"):
+                    for version in versions(trial, f"{kind}/{where}"):
+                        assert creators[version.transaction].msp_id == organisation, (kind, where)
+                        assert creators[version.transaction].role == "client"
+                        said += 1
+                        results += [version.record["result"]] if kind == "attestation" else []
+                corrected += len(set(results)) > 1
+    assert said > 10 * len(trials)
+    assert corrected >= 1  # both results of who corrected itself are there

@@ -9,7 +9,10 @@ from fabric_programs import needs_fabric
 from fabric_protos.peer.lifecycle import lifecycle_pb2
 from task_processes import Network, finish, running_network, undisturbed
 
+from fabric_fl import audit
 from fabric_fl import network as networks
+from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.gateway import connect
 from fabric_fl.network import Consortium, devnet
 from fabric_fl.network.fabric import engine as fabric
@@ -49,6 +52,13 @@ def test_an_upgrade_in_the_middle_of_a_task_loses_nothing_and_goes_on_when_it_is
     assert printed == {committed[-1]}
     assert committed == undisturbed("upgraded", tmp_path / "memory")
     assert sequence(network) == 2
+    with connect(network.folders[0]) as gateway:
+        settings = ConnectionProfile.load(network.folders[0]).participant
+        reader = BlobReader(BlobStore(settings.store), {one: BlobStore(url) for one, url in settings.stores.items()})
+        audit.export(gateway.network("fl"), "fl", "upgraded", tmp_path / "upgraded.tar", reader)
+    found = audit.verify(tmp_path / "upgraded.tar")
+    assert found.findings == ()
+    assert [one.recomputed for one in found.rounds] == committed[1:]
 
     networks.up(plan.consortium, home=network.home, engine=plan.engine)
     assert sequence(network) == 2, "a second up changes nothing"

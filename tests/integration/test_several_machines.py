@@ -238,6 +238,17 @@ def test_an_organisation_joins_and_leaves(founded: Companies) -> None:
     assert outside.stdout.strip() == "0"
 
 
+def test_an_export_of_all_this_holds(founded: Companies) -> None:
+    """Its channel was changed four times: a revocation, an orderer's certificate, a member who came and went."""
+    company = founded["org1"]
+    company.shell("fabric-fl audit export across across.tar --profile .network/org1")
+    found = json.loads(company.shell("fabric-fl audit verify across.tar --format json").stdout)
+
+    assert found["holds"], found["findings"]
+    assert [one["identical"] for one in found["rounds"]] == [True, True]
+    assert "Org4MSP" in found["roots"]
+
+
 def members_of(company: Company) -> list[str]:
     query = """peer chaincode query -C fl -n fl -c '{"Args":["consortium:Read"]}'"""
     return json.loads(company.shell(f". .network/$ORG/env; export FABRIC_LOGGING_SPEC=error; {query}").stdout)[

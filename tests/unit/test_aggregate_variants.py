@@ -15,7 +15,8 @@ from fabric_fl.aggregation import aggregate
 from fabric_fl.aggregation.worker import messages
 
 SOAK = bool(os.environ.get("SOAK"))
-VARIANTS = 1000 if SOAK else 60
+VARIANTS = 5000 if SOAK else 60
+"""Over all cases: 1,000 of each."""
 SEED = 20
 ADAPTIVE = {"epsilon": "0.001", "initial_preconditioner_value": "0.000001"}
 DECAYS = {"beta_1": "0.9", "beta_2": "0.99"}

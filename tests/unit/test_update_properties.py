@@ -17,7 +17,12 @@ EXAMPLES = 5000 if os.environ.get("SOAK") else 150
 MAX = 2**31 - 1
 EDGES = [0.0, -0.0, 5e-324, -5e-324, 2.0**-149, 2.0**-1022, 0.5, -0.5, 1.5, 2.0**31, 1.7e308, -1.7e308]
 EDGES_32 = [float(np.float32(value)) for value in EDGES if abs(value) < 3e38] + [3.4028234663852886e38]
-shapes = st.just(()) | hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
+shapes = (
+    st.just(())
+    | hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
+    | hnp.array_shapes(min_dims=5, max_dims=16, min_side=0, max_side=1)  # as many axes as a blob may have
+    | hnp.array_shapes(min_dims=5, max_dims=8, min_side=1, max_side=2)
+)
 
 
 def arrays(width):

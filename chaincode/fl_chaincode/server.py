@@ -1,6 +1,7 @@
 """The shell between Fabric and the rules: a peer's request becomes a call of `dispatch`."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fabric_ccaas import InvalidArgumentError, Response, Stub
 from fl_chaincode.caller import Caller
@@ -12,6 +13,8 @@ from fl_chaincode.state import Entries, Modification, Modifications
 # long is asked for once more, from behind its last key on.
 SUSPICIOUS = 100
 NEXT = "\x01"  # sorts before every character of a key
+
+_caller = lru_cache(1024)(Caller.from_creator)  # the same bytes are the same caller, and parsing is dear
 
 REFUSED = 400  # from 500 on a status means that the chaincode itself is broken
 
@@ -76,7 +79,7 @@ class FLChaincode:
         except InvalidArgumentError as error:
             raise FLError("FL-ARGUMENT-INVALID", str(error)) from error
         try:
-            caller = Caller.from_creator(stub.creator)
+            caller = _caller(stub.creator)
         except ValueError as error:
             raise FLError("FL-CALLER-INVALID", "the creator's certificate cannot be read") from error
         return dispatch(StubState(stub), caller, function, arguments, self._consortium)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -34,6 +34,8 @@ CERTIFICATE_ERRORS = (
 
 NODE_OUS = ("client", "peer", "admin", "orderer")
 
+_REMEMBERED, _REMEMBERED_BYTES = 1024, 8192
+
 
 class InvalidIdentity(ValueError):  # noqa: N818 -- Fabric's own words for it
     """An identity that cannot be read, or that its MSP does not accept."""
@@ -53,14 +55,7 @@ class Identity:
         Raises:
             InvalidIdentity: The bytes are no identity, or hold no certificate.
         """
-        message = identities_pb2.SerializedIdentity()
-        try:
-            message.ParseFromString(data)
-        except DecodeError as error:
-            raise InvalidIdentity("could not deserialize a SerializedIdentity") from error
-        identity = cls(message.mspid, message.id_bytes)
-        _ = identity.certificate
-        return identity
+        return _remembered(data) if len(data) <= _REMEMBERED_BYTES else _deserialize(data)
 
     def serialize(self) -> bytes:
         return self._serialized
@@ -141,6 +136,21 @@ class Identity:
         if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
             raise InvalidIdentity("the certificate's attribute extension is malformed")
         return attributes
+
+
+def _deserialize(data: bytes) -> Identity:
+    message = identities_pb2.SerializedIdentity()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise InvalidIdentity("could not deserialize a SerializedIdentity") from error
+    identity = Identity(message.mspid, message.id_bytes)
+    _ = identity.certificate
+    return identity
+
+
+# A few identities sign nearly everything on a channel, each transaction several times over.
+_remembered = lru_cache(_REMEMBERED)(_deserialize)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class MSP:
             raise InvalidIdentity(f"expected MSP ID {self.msp_id}, received {identity.msp_id}")
         _ = identity.public_key
         chain = self.chain(identity)
-        if (chain[1].tbs_certificate_bytes, chain[0].serial_number) in self._revoked:
+        if self._revoked and (chain[1].tbs_certificate_bytes, chain[0].serial_number) in self._revoked:
             raise InvalidIdentity("The certificate has been revoked")
         if identity.role is None:
             raise InvalidIdentity(

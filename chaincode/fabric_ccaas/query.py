@@ -64,7 +64,10 @@ class Page:
 
 
 class Results(Iterator[T], Generic[T]):
-    """The results of a query, fetched batch by batch as they are read. Close it, or leave its `with`, to stop early."""
+    """The results of a query, fetched batch by batch as they are read. Close it, or leave its `with`, to stop early.
+
+    Who has read more than one batch will read on: from then on the peer is asked for the next one ahead.
+    """
 
     _batch: Iterator[Any]  # protos.QueryResultBytes
     _has_more: bool
@@ -73,15 +76,18 @@ class Results(Iterator[T], Generic[T]):
     def __init__(self, transaction: Transaction, payload: bytes, parse: Callable[[bytes], T]) -> None:
         self._transaction = transaction
         self._parse = parse
+        self._ahead: Callable[[], bytes] | None = None
         self._load(payload)
 
     def __next__(self) -> T:
         while (result := next(self._batch, None)) is None:
             if not self._has_more:
                 raise StopIteration
-            request = chaincode_shim_pb2.QueryStateNext(id=self._id).SerializeToString()
+            answer, self._ahead = self._ahead or self._ask(), None
             self._has_more = False  # if this request fails, the peer has dropped the query
-            self._load(self._transaction.request(ChaincodeMessage.QUERY_STATE_NEXT, request))
+            self._load(answer())
+            if self._has_more:
+                self._ahead = self._ask()
         return self._parse(result.resultBytes)
 
     def __enter__(self) -> "Results[T]":
@@ -94,11 +100,18 @@ class Results(Iterator[T], Generic[T]):
 
     def close(self) -> None:
         """Tell the peer that the rest is not wanted. A transaction's end does the same."""
+        if self._ahead is not None and not self._transaction.is_over:
+            answer, self._ahead = self._ahead, None
+            self._load(answer())
         self._batch = iter(())
         if self._has_more and not self._transaction.is_over:
             self._has_more = False
             request = chaincode_shim_pb2.QueryStateClose(id=self._id).SerializeToString()
             self._transaction.request(ChaincodeMessage.QUERY_STATE_CLOSE, request)
+
+    def _ask(self) -> Callable[[], bytes]:
+        request = chaincode_shim_pb2.QueryStateNext(id=self._id).SerializeToString()
+        return self._transaction.begin(ChaincodeMessage.QUERY_STATE_NEXT, request)
 
     def _load(self, payload: bytes) -> None:
         response = chaincode_shim_pb2.QueryResponse.FromString(payload)

@@ -3,7 +3,7 @@
 The others' updates are those that they revealed then. They were trained from models in which the organisation's part
 still was, so this is no retraining: sums, robust rule and server steps are computed again from the initial model on,
 each round from what the rebuilding itself reached, without that organisation's updates. A round in which nobody else
-was included leaves the model as it was.
+was included, or fewer than the rule needs, leaves the model as it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fabric_fl.aggregation import AggregationError, AggregationResult, BlobFile, aggregate
+from fabric_fl.aggregation import AggregationError, AggregationResult, BlobFile, RoundInputs, aggregate
 from fabric_fl.audit.replay import round_inputs
 from fabric_fl.blobs import BlobReader
 from fabric_fl.errors import FabricFLError
@@ -31,6 +31,7 @@ class RebuiltRound:
         included: Whose updates it is now made from.
         rebuilt: Digest of the model now; the one before's where nobody is left.
         state: Digest of the server step's state now; None before the first step.
+        kept: Why the model stayed as it was; empty where it did not.
     """
 
     number: int
@@ -39,6 +40,7 @@ class RebuiltRound:
     included: tuple[str, ...]
     rebuilt: str
     state: str | None
+    kept: str = ""
 
 
 def without(
@@ -47,32 +49,48 @@ def without(
     """Rebuilds every committed round without one organisation, and leaves the last model in `target`.
 
     Raises:
-        FabricFLError: The organisation is no trainer of the task, or the task has no committed model.
+        FabricFLError: The organisation is no trainer of the task (FL-AUDIT-ORGANISATION), or nothing has been committed
+            (FL-AUDIT-UNCOMMITTED). Nothing was written.
         BlobUnavailableError: An update is not to be had any more.
     """
     task = ledger.task(task_id)
     if organisation not in task.trainers:
-        raise FabricFLError(f"{organisation} is no trainer of {task_id}", code="FL-AUDIT-ORGANISATION")
+        does = "only validates it, which changes no model" if organisation in task.validators else "has no part in it"
+        raise FabricFLError(
+            f"{organisation} is no trainer of {task_id}: it {does}",
+            code="FL-AUDIT-ORGANISATION",
+            remedy=f"Updates came from {', '.join(task.trainers)}.",
+        )
+    committed = [round_ for round_ in ledger.rounds(task_id) if round_.status == COMMITTED]
+    if not committed:
+        raise FabricFLError(
+            f"no model of {task_id} has been committed yet",
+            code="FL-AUDIT-UNCOMMITTED",
+            remedy="There is nothing that anybody's update went into.",
+        )
     models = CommittedModels(ledger, reader, task, patience=0)
     files: tuple[BlobFile, BlobFile | None] = models.weights(0), None
-    for round_ in ledger.rounds(task_id):
-        if round_.status != COMMITTED:
-            continue
+    for round_ in committed:
         record = models.record(round_.j)
         folder = directory / f"{round_.number:08d}"
         folder.mkdir(parents=True, exist_ok=True)
         inputs = round_inputs(task, round_, record, ledger.updates(task_id, round_.number), models, reader, files)
         left = tuple(update for update in inputs.updates if update.participant != organisation)
-        result: AggregationResult | None = None
-        if left:
-            try:
-                result = aggregate(replace(inputs, updates=left), folder)
-            except AggregationError as error:
-                if error.code != "FL-AGGREGATE-EMPTY":
-                    raise
+        result, kept = _result(replace(inputs, updates=left), folder)
         if result is not None:
             files = result.model, result.state
         included = () if result is None else result.included
         state = None if files[1] is None else files[1].digest
-        yield RebuiltRound(round_.number, round_.j, record.digest, included, files[0].digest, state)
+        yield RebuiltRound(round_.number, round_.j, record.digest, included, files[0].digest, state, kept)
     shutil.copyfile(files[0].path, target)
+
+
+def _result(inputs: RoundInputs, folder: Path) -> tuple[AggregationResult | None, str]:
+    if not inputs.updates:
+        return None, "nobody else's update arrived"
+    try:
+        return aggregate(inputs, folder), ""
+    except AggregationError as error:
+        if error.code != "FL-AGGREGATE-EMPTY":
+            raise
+        return None, error.message

@@ -120,7 +120,7 @@ def replay_(task: str, organisation: str, output: Path | None, profile: Path, ou
     target = output or Path(f"{task}-without-{organisation}.safetensors")
     with open_session(profile) as session, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
         rounds = list(without(session.ledger, session.reader, task, organisation, Path(folder), target))
-    rows = [(one.number, one.j, one.committed[:16], one.rebuilt[:16], one.included) for one in rounds]
+    rows = [(one.number, one.j, one.committed[:16], one.rebuilt[:16], one.kept or one.included) for one in rounds]
     value = {"task": task, "without": organisation, "file": str(target)}
     value["rounds"] = [dataclasses.asdict(one) for one in rounds]  # type: ignore[assignment]
     out.table(("ROUND", "MODEL", "COMMITTED", "REBUILT", "FROM"), rows, value)

@@ -117,7 +117,7 @@ def verify_and_sum(round_: RoundInputs) -> None:
     rule = robust_rule({"rule": "none"})
     with Pass(round_, round_.updates) as reading:
         readers = reading.readers()
-        adding = pipeline.Stage(lambda number: reading.add_up(rule, number), readers)
+        adding = reading.using(readers, lambda number: reading.add_up(rule, number))
         pipeline.run([*readers, adding], len(reading.blocks), reading.threads, reading.window)
 
 

@@ -27,7 +27,7 @@ def main() -> None:
             place = number % len(asked["rounds"])
             round_: dict[str, Any] = {**asked["rounds"][place]}
             choose.shuffle(round_["updates"])
-            passes.BLOCK = choose.choice([16, 17, 100, 1000, 4096, 1 << 15])
+            passes.BLOCK = passes.SHARED_BLOCK = choose.choice([16, 17, 100, 1000, 4096, 1 << 15])
             threads = choose.choice([1, 1, 2, 3, 5])
             pipeline.cores = lambda threads=threads: threads
             result = aggregate(messages.inputs_from_json(round_), Path(folder))

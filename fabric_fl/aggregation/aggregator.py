@@ -93,10 +93,9 @@ def _select(inputs: RoundInputs, rule: Rule, selection: Selection, updates: Sequ
             readers, products = reading.readers(), selection.products(len(updates))
 
             def measure(number: int, reading: Pass = reading, products: Products = products) -> None:
-                if reading.usable:
-                    products.add(reading.q(number))
+                products.add(reading.q(number))
 
-            invalid = reading.run(readers, [Stage(measure, readers)])
+            invalid = reading.run(readers, [reading.using(readers, measure)])
         if not invalid:
             left_out = selection.left_out(products, inputs.f)
             return refused | {updates[index].participant: code for index, code in left_out.items()}
@@ -118,8 +117,7 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
         after: list[State] = [{}] * reading.window
 
         def add(number: int) -> None:
-            if reading.usable:
-                reading.add_up(rule, number)
+            reading.add_up(rule, number)
 
         def take_digest(number: int) -> None:
             if reading.usable:
@@ -140,7 +138,7 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
                     state.write(index * layout.size + reading.blocks[number][0], after[number % reading.window][slot])
 
         readers = reading.readers()
-        adding = Stage(add, readers)
+        adding = reading.using(readers, add)
         stepping = Stage(take_step, [adding])
         writing = [Stage(write_model, [stepping]), Stage(write_state, [stepping])]
         refused = reading.run(readers, [adding, Stage(take_digest, [adding]), stepping, *writing])
@@ -177,13 +175,15 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
                 reading.add_up(rule, number)
 
         readers = reading.readers()
-        prepared = Stage(prepare, readers)
+        prepared = reading.using(readers, prepare)
 
         def writing(index: int) -> Stage:
             counts = reading.num_examples[:index] + reading.num_examples[index + 1 :]
             divisor, weight = rule.divisor(counts), rule.weights(reading.num_examples)[index]
 
             def write(number: int) -> None:
+                if not reading.usable:
+                    return
                 q = reading.q(number)
                 if rule.trim is not None:
                     total = rule.trim.total(np.delete(q, index, axis=0))

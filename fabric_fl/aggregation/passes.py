@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,16 @@ from fabric_fl.aggregation.streams import StartStream, UpdateStream
 BLOCK = 1 << 16
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
+SHARED_BLOCK = 1 << 17
+"""Elements of a block that cores share: handing over costs more than what a block leaves of a core's cache."""
+
+LEAST_SHARED = 4
+"""Blocks. Fewer would leave a core idle at the end while the other is still at work."""
+
 LEAST_BLOCK = 1 << 11
 """Elements, below which calling costs more than computing."""
 
-BUFFER = 3 << 17
+BUFFER = 5 << 17
 """Elements of all updates that are held at once, `WINDOW` times: blocks get smaller where there are many updates."""
 
 WINDOW = 2
@@ -41,10 +47,12 @@ class Pass:
         threads: How many work at it.
         window: How many blocks are in work at the same time.
         num_examples: Of each update, in the order in which they were given.
+        usable: Whether all updates are valid up to the block that was last checked; once it is not so it stays so.
     """
 
     def __init__(self, inputs: RoundInputs, updates: Sequence[UpdateInput]) -> None:
         self.num_examples = tuple(update.num_examples for update in updates)
+        self._bound = inputs.bound
         ring.check_capacity(sum(self.num_examples), inputs.bound)
         self.step = server_step(inputs.server)
         with ExitStack() as stack:
@@ -57,9 +65,10 @@ class Pass:
                 stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
             ]
             self._open = stack.pop_all()
+        self.usable = True
         self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
         self.window = WINDOW if self.threads > 1 else 1
-        length = max(min(BLOCK, LEAST_BLOCK), min(BLOCK, BUFFER // len(updates)))
+        length = min(self._longest(), max(LEAST_BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)
         self.blocks = [(start, min(length, self.layout.size - start)) for start in starts]
         longest = self.blocks[0][1]
@@ -75,10 +84,10 @@ class Pass:
     ) -> None:
         self._open.close()
 
-    @property
-    def usable(self) -> bool:
-        """Whether all updates are valid as far as they have been read; once it is not so it stays so."""
-        return all(stream.usable for stream in self._streams)
+    def _longest(self) -> int:
+        if self.threads == 1:
+            return BLOCK
+        return max(BLOCK, min(SHARED_BLOCK, -(-self.layout.size // LEAST_SHARED)))
 
     def q(self, number: int) -> Int32:
         """A block of every update, `[updates, elements]`; for a stage that comes after `readers`."""
@@ -102,6 +111,22 @@ class Pass:
 
     def _reader(self, index: int, stream: UpdateStream) -> Stage:
         return Stage(lambda number: stream.read(self.q(number)[index]))
+
+    def using(self, readers: Sequence[Stage], work: Callable[[int], None]) -> Stage:
+        """The stage that checks what was read; then, as long as all of it is valid, it does its work."""
+
+        def check_and_work(number: int) -> None:
+            self._check(self.q(number))
+            if self.usable:
+                work(number)
+
+        return Stage(check_and_work, readers)
+
+    def _check(self, q: Int32) -> None:
+        if not ring.within(q, self._bound):
+            for stream, values in zip(self._streams, q, strict=True):
+                stream.check(values)
+        self.usable = self.usable and all(stream.usable for stream in self._streams)
 
     def run(self, readers: Sequence[Stage], stages: Sequence[Stage]) -> dict[str, str]:
         """Read everything; afterwards everything that was read is what the ledger names.

@@ -6,6 +6,7 @@ overlap. The result does not depend on how they do.
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -23,18 +24,20 @@ class Stage:
         self.work = work
         self.after = tuple(after)
         self.done = 0
+        self.limit = 0
         self.busy = False
         self.before: list[Stage] = []
         for stage in self.after:
             stage.before.append(self)
 
-    def ready(self, window: int) -> bool:
-        """Whether its next block can be done now."""
-        done = self.done
+    def restrict(self, count: int, window: int) -> None:
+        """Set how many of `count` blocks can be done, as far as the stages around it are now."""
+        limit = count
         for stage in self.after:
-            if stage.done <= done:
-                return False
-        return all(done - stage.done < window for stage in self.before)
+            limit = min(limit, stage.done)
+        for stage in self.before:
+            limit = min(limit, stage.done + window)
+        self.limit = limit
 
 
 def cores() -> int:
@@ -61,65 +64,85 @@ def run(stages: Sequence[Stage], count: int, threads: int, window: int) -> None:
         for number in range(count):
             for stage in stages:
                 stage.work(number)
-        return
-    pipeline = _Pipeline(stages, count, window)
-    helpers = [threading.Thread(target=pipeline.help) for _ in range(min(threads, len(stages)) - 1)]
-    for helper in helpers:
-        helper.start()
-    try:
-        pipeline.help()
-    finally:
-        pipeline.stop()
-        for helper in helpers:
-            helper.join()
-    if pipeline.error is not None:
-        raise pipeline.error
+    else:
+        _Pipeline(stages, count, window).run(min(threads, len(stages)))
 
 
 class _Pipeline:
+    """What the threads share. Whoever waits here lets its core fall asleep, which costs as much as a small block."""
+
     def __init__(self, stages: Sequence[Stage], count: int, window: int) -> None:
         self._left = list(stages) if count else []
         self._count = count
         self._window = window
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting = 0
-        self._stopped = False
-        self.error: BaseException | None = None
+        self._helpers = 0
+        self._error: BaseException | None = None
+        for stage in stages:
+            stage.restrict(count, window)
 
-    def help(self) -> None:
+    def run(self, threads: int) -> None:
+        for _ in range(threads - 1):
+            self._helpers += 1
+            # threading.Thread.start would wait until the other core is awake: meanwhile we do the first block
+            _thread.start_new_thread(self._help, ())
+        self._work()
+        with self._lock:
+            while self._helpers:
+                self._wait()
+        if self._error is not None:
+            raise self._error
+
+    def _help(self) -> None:
+        self._work()
+        with self._lock:
+            self._helpers -= 1
+            self._tell()
+
+    def _work(self) -> None:
         """Do blocks until there are none left."""
         stage: Stage | None = None
-        while (stage := self._next(stage)) is not None:
-            try:
+        try:
+            while (stage := self._next(stage)) is not None:
                 stage.work(stage.done)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that called run raises it
-                self.error = self.error or error
-                self.stop()
-
-    def stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that called run raises it
+            with self._lock:
+                self._error = self._error or error
+                self._left.clear()
+                self._tell()
 
     def _next(self, finished: Stage | None) -> Stage | None:
         """Note that a stage has done a block, and take the one that is furthest behind."""
-        with self._changed:
+        with self._lock:
             if finished is not None:
-                finished.busy = False
-                finished.done += 1
-                if finished.done == self._count:
-                    self._left.remove(finished)
-                if self._waiting:
-                    self._changed.notify_all()
-            while self._left and not self._stopped:
+                self._note(finished)
+            while self._left:
                 behind: Stage | None = None
                 for stage in self._left:
-                    if not stage.busy and (behind is None or stage.done < behind.done) and stage.ready(self._window):
+                    if stage.done < stage.limit and not stage.busy and (behind is None or stage.done < behind.done):
                         behind = stage
                 if behind is not None:
                     behind.busy = True
                     return behind
-                self._waiting += 1
-                self._changed.wait()
-                self._waiting -= 1
+                self._wait()
             return None
+
+    def _note(self, finished: Stage) -> None:
+        finished.busy = False
+        finished.done += 1
+        for stage in (*finished.after, *finished.before):
+            stage.restrict(self._count, self._window)
+        if finished.done == self._count and finished in self._left:
+            self._left.remove(finished)
+        self._tell()
+
+    def _wait(self) -> None:
+        self._waiting += 1
+        self._changed.wait()
+        self._waiting -= 1
+
+    def _tell(self) -> None:
+        if self._waiting:
+            self._changed.notify_all()

@@ -48,10 +48,14 @@ def quantise(delta: Tensors, f: int, bound: int) -> Tensors:
         for start in range(0, flat.size, _BLOCK):
             block = flat[start : start + _BLOCK]
             scaled = kept[: block.size]
-            if not np.isfinite(block).all():
+            low, high = np.minimum.reduce(block), np.maximum.reduce(block)  # NaN, if there is one
+            if not (np.isfinite(low) and np.isfinite(high)):
                 raise NotFiniteError(f"the update of {name} holds NaN or infinity")
-            np.clip(block, -limit, limit, out=scaled, dtype=np.float64)
-            clipped += int(np.count_nonzero(scaled != block))
+            if low < -limit or high > limit:
+                np.clip(block, -limit, limit, out=scaled, dtype=np.float64)
+                clipped += int(np.count_nonzero(scaled != block))
+            else:
+                np.copyto(scaled, block)
             np.multiply(scaled, np.float64(2.0**f), out=scaled)
             np.rint(scaled, out=scaled)
             q[start : start + block.size] = scaled
@@ -75,7 +79,9 @@ def check_capacity(num_examples: int, bound: int) -> None:
 
 def within(q: Int32, bound: int) -> bool:
     """Whether every value is in ±bound. Minimum and maximum, because the absolute value of -2^31 is no int32."""
-    return q.size == 0 or (int(q.max()) <= bound and int(q.min()) >= -bound)
+    if q.size == 0:
+        return True
+    return int(np.maximum.reduce(q, axis=None)) <= bound and int(np.minimum.reduce(q, axis=None)) >= -bound
 
 
 def add(total: Int64, q: Int32, num_examples: int, scratch: Int64) -> None:

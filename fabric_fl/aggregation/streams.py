@@ -69,10 +69,13 @@ class UpdateStream:
             return
         if _read_into(self._file, block):
             self._hash.update(block.data)
-            if self.refused is None and not ring.within(block, self._bound):
-                self.refused = BOUND
         else:
             self.missing = True
+
+    def check(self, block: Int32) -> None:
+        """Refuse the update where values that were read of it are out of bounds."""
+        if self.usable and not ring.within(block, self._bound):
+            self.refused = BOUND
 
     def close(self) -> None:
         """Close the file; now `missing` is final, because the digest is known."""

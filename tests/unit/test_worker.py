@@ -149,9 +149,9 @@ def peak(pid):
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, 6])
 def test_the_peak_of_memory_depends_on_neither_the_model_nor_the_number_of_updates(tmp_path, count):
-    elements = 4 << 20
+    elements = 8 << 20
     model = Tensors.in_order([("k", np.zeros(elements, np.float32))])
     update = Tensors.in_order([("k", np.ones(elements, np.int32))])
     updates = tuple(write_update(tmp_path, f"Org{i}MSP", update, 10) for i in range(count))
@@ -163,4 +163,4 @@ def test_the_peak_of_memory_depends_on_neither_the_model_nor_the_number_of_updat
         result = worker.aggregate(inputs, tmp_path)
         grown = peak(worker.pid) - before
     assert result.num_examples == 10 * count
-    assert grown < 12 << 20  # of 16 MiB of weights, and of any number more
+    assert grown < 20 << 20  # of 32 MiB of weights, and of any number more

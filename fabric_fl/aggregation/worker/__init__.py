@@ -21,8 +21,15 @@ from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs
 from fabric_fl.aggregation.worker import messages
 
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""Of the child: linear algebra stays in the thread that calls it, because aggregation has one a core already."""
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+}
+"""Of the child: linear algebra stays in the thread that calls it, because aggregation has one a core already. Blocks
+are allocated where others were, because the first touch of a page costs more than all that is done with it.
+"""
 
 
 class AggregationWorker:

@@ -15,7 +15,6 @@ from bench.rounds import WARM_UP, Organisations, Timing, organisations
 from bench.workload import SIZES, Size
 from fabric_fl.ledger import FLLedger
 
-ROUNDS = 9  # measured; as many of TFF's before and after, because the machine's other work comes and goes
 TRANSACTIONS = 50
 
 
@@ -51,24 +50,22 @@ def _rounds(number: int, size: Size, reference: Child, running: Organisations, f
     _tell(f"rounds at {size.label}")
     blob = folder / f"initial-{number}.safetensors"
     model = reference.ask(size=size.label, path=str(blob))
-    in_memory = reference.ask(size=size.label, rounds=ROUNDS)
-    plain = running.run(f"plain-{number}", model, blob, ROUNDS + WARM_UP, scoring=False)
-    in_memory += reference.ask(size=size.label, rounds=ROUNDS)
-    scored = running.run(f"scored-{number}", model, blob, ROUNDS + WARM_UP, scoring=True)
-    base = median(in_memory)
-    return [
-        _ratio(f"round / TFF round, {size.label}", plain, base, size.target),
-        _ratio(f"round with scoring / TFF round, {size.label}", scored, base, None),
-        *(
-            Result(f"{phase}, {size.label}", 1000 * seconds, unit="ms", note="median of a round")
-            for phase, seconds in plain.phases.items()
-        ),
+    in_memory = reference.ask(size=size.label, rounds=size.rounds)
+    plain = running.run(f"plain-{number}", model, blob, size.rounds + WARM_UP, scoring=False)
+    in_memory += reference.ask(size=size.label, rounds=size.rounds)
+    found = [_ratio(f"round / TFF round, {size.label}", plain, in_memory, size.target)]
+    if size.scored:
+        scored = running.run(f"scored-{number}", model, blob, size.rounds + WARM_UP, scoring=True)
+        found.append(_ratio(f"round with scoring / TFF round, {size.label}", scored, in_memory, None))
+    return found + [
+        Result(f"{phase}, {size.label}", 1000 * seconds, unit="ms", note="median of a round")
+        for phase, seconds in plain.phases.items()
     ]
 
 
-def _ratio(name: str, timing: Timing, base: float, target: float | None) -> Result:
-    seconds = median(timing.seconds)
-    note = f"{1000 * seconds:.0f} ms / {1000 * base:.0f} ms, medians of {len(timing.seconds)} and {2 * ROUNDS}"
+def _ratio(name: str, timing: Timing, in_memory: list[float], target: float | None) -> Result:
+    seconds, base = median(timing.seconds), median(in_memory)
+    note = f"{1000 * seconds:.0f} ms / {1000 * base:.0f} ms, medians of {len(timing.seconds)} and {len(in_memory)}"
     return Result(name, seconds / base, target, note=note)
 
 

@@ -22,11 +22,16 @@ class Size:
         label: Megabytes of weights, roughly.
         width: Units in each of the two hidden layers.
         target: The most that a round may take, in rounds of TFF in memory.
+        rounds: How many are measured; as many of TFF's before and after, because the machine's other work comes and
+            goes.
+        scored: Whether rounds with scoring are measured, too.
     """
 
     label: str
     width: int
     target: float
+    rounds: int = 9
+    scored: bool = True
 
     @property
     def bytes(self) -> int:
@@ -34,7 +39,12 @@ class Size:
         return 4 * elements
 
 
-SIZES = (Size("0.1 MB", 125, 10), Size("1 MB", 464, 5), Size("10 MB", 1544, 2))
+SIZES = (
+    Size("0.1 MB", 125, 10),
+    Size("1 MB", 464, 4),
+    Size("10 MB", 1544, 2),
+    Size("100 MB", 4962, 0.5, rounds=7, scored=False),
+)
 
 
 def keras_model(size: Size) -> Any:

@@ -1,31 +1,29 @@
-"""A deliberately simple model of the ledger: money, deals and membership as plain dictionaries; rounds beside it.
+"""A deliberately simple model of the ledger: plain dictionaries, no keys, no records; this file is money and deals.
 
-Written from the protocol and the documentation, not from the rules: one class, no keys, no records, no entries' ids but
-those that it is told. `apply` takes a call as the walk makes it and changes the model, or raises `RefusedError` and
-leaves it as it was. What it leaves out, the walk does not do: declarations and stop rules.
+Written from the protocol and the documentation, not from the rules, of which it imports nothing but the hash H. `apply`
+takes a call as the walk makes it and changes the model, or raises `RefusedError` and leaves it as it was.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from round_model import Rounds, require
+from member_model import Members, require
+from pay_model import Pay
+from round_model import Rounds
 
-ACTIVE, SUSPENDED, WITHDRAWN = "active", "suspended", "withdrawn"
+ANYBODY = {f"rounds:{name}" for name in ("Seal", "Commit", "Abort", "Settle")} | {"orders:Decide", "offers:Decide"}
 
 
-class Model(Rounds):
+class Model(Members, Rounds, Pay):
     """What the ledger must be after the same calls."""
 
-    def __init__(self, members: tuple[str, ...]) -> None:
-        super().__init__()
-        self.members = set(members)
-        self.status: dict[str, tuple[str, str | None]] = {}  # and who suspended it
-        self.names: dict[str, str] = {}
-        self.motions: dict[str, dict[str, Any]] = {}
+    def __init__(self, founders: tuple[str, ...]) -> None:
+        Members.__init__(self, founders)
+        Rounds.__init__(self)
         self.issues: dict[str, dict[str, Any]] = {}
         self.supply = 0
-        self.coins: dict[str, tuple[str, int]] = {}  # by the entry's id
+        self.coins: dict[str, tuple[str, int]] = {}  # by the entry's id, which the walk tells
         self.done: dict[tuple[str, str, str], Any] = {}  # what a request_id stands for
         self.allowed: dict[tuple[str, str], int] = {}
         self.prices: dict[str, tuple[int, dict[str, int]]] = {}
@@ -35,75 +33,12 @@ class Model(Rounds):
         self.wrote = False
 
     def apply(self, who: str, function: str, *arguments: Any) -> None:
+        """Carry out a call; `who` is an organisation, or one with the name of a role that lets nobody write."""
         self.spent, self.made, self.wrote = [], [], False
+        who, _, powerless = who.partition("/")
+        require(not powerless or function in ANYBODY)
         contract, name = function.split(":")
         getattr(self, f"{contract}_{name.lower()}")(who, *arguments)
-
-    # Who is who
-
-    def active(self, who: str) -> bool:
-        return self.status.get(who, ("",))[0] == ACTIVE
-
-    def owner(self, who: str) -> bool:
-        return self.status.get(who, ("",))[0] in (ACTIVE, WITHDRAWN)
-
-    def majority(self, voters: set[str]) -> bool:
-        return 2 * len(voters & self.members) > len(self.members)
-
-    def set_status(self, who: str, status: str, by: str | None = None) -> None:
-        self.wrote |= self.status[who] != (status, by)
-        self.status[who] = (status, by)
-
-    def participants_register(self, who: str, profile: dict[str, str]) -> None:
-        self.wrote = self.names.get(who) != profile["name"]
-        self.names[who] = profile["name"]
-        self.status.setdefault(who, (ACTIVE, None))
-
-    def living(self, who: str) -> bool:
-        return who in self.status and self.status[who][0] != WITHDRAWN
-
-    def participants_suspend(self, who: str) -> None:
-        require(self.living(who))
-        if self.active(who):
-            self.set_status(who, SUSPENDED, "organisation")
-
-    def participants_reinstate(self, who: str) -> None:
-        require(self.living(who) and self.status[who][1] != "consortium")
-        self.set_status(who, ACTIVE)
-
-    def participants_withdraw(self, who: str) -> None:
-        require(who in self.status)
-        self.set_status(who, WITHDRAWN)
-
-    def consortium_vote(self, who: str, order: dict[str, str]) -> None:
-        require(self.active(who) and who in self.members)
-        kind, subject = order["kind"], order["subject"]
-        motion = self.motions.get(order["request_id"], {"what": (kind, subject), "votes": set(), "carried": False})
-        require(motion["what"] == (kind, subject))
-        if motion["carried"] or who in motion["votes"]:
-            return
-        votes = motion["votes"] | {who}
-        carried = self.majority(votes)
-        if carried:
-            self.carry(kind, subject)
-        self.motions[order["request_id"]] = {"what": (kind, subject), "votes": votes, "carried": carried}
-        self.wrote = True
-
-    def carry(self, kind: str, subject: str) -> None:
-        if kind == "add":
-            require(subject not in self.members and self.active(subject))
-            self.members.add(subject)
-        elif kind == "remove":
-            require(subject in self.members and len(self.members) > 2)
-            self.members.remove(subject)
-        elif kind == "suspend":
-            require(self.living(subject) and self.status[subject][1] != "consortium")
-            self.set_status(subject, SUSPENDED, "consortium")
-        elif kind == "reinstate":
-            require(self.living(subject) and not self.active(subject))
-            self.set_status(subject, ACTIVE)
-        else:
-            self.end_by_force(subject)
 
     # Money
 

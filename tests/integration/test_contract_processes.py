@@ -1,8 +1,9 @@
 """Determinism: two chaincode processes that differ in all that processes differ in read and write the same bytes.
 
 The transactions are those of the random walk (tests/contract/ledger_walk.py). Each is executed in memory and by both
-processes over the chaincode protocol, with other proposal timestamps; one process's clock is sixteen years ahead. It is
-replaced by a fresh one now and then, so that the other has executed everything before and this one nothing.
+processes over the chaincode protocol, with other proposal timestamps; one process's clock is sixteen years ahead. The
+process that was started first is replaced now and then, so that each of the two is at times the one that has executed
+everything before, and at times the one that has executed nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from soaking import times
 sys.path.append(str(Path(__file__).parents[1] / "contract"))  # the walk is the contract's
 
 from contract_scenario import EVERY_ROLE, ORGANISATIONS
-from ledger_walk import Walk
+from ledger_walk import seeded
 
 from fl_chaincode import FLError
 from fl_chaincode.caller import Caller
@@ -35,7 +37,7 @@ AHEAD_COMMAND = (sys.executable, str(Path(__file__).with_name("other_time_proces
 CONSORTIUM = {"FL_CONSORTIUM": ",".join(ORGANISATIONS[:3])}
 HERE = {**CONSORTIUM, "TZ": "UTC", "PYTHONHASHSEED": "1", "LANG": "C"}
 THERE = {**CONSORTIUM, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "4242", "LANG": "de_DE.UTF-8"}
-WORLD = 250
+ROLES = (EVERY_ROLE, "auditor")  # of the walk's callers
 
 
 class Recording(Peer):
@@ -51,7 +53,9 @@ class Recording(Peer):
 class Doubled(MemoryLedger):
     """A ledger in memory of which two processes execute every call as well."""
 
-    def __init__(self, peers: tuple[Peer, Peer], creators: dict[str, bytes], transactions: Iterator[int]) -> None:
+    def __init__(
+        self, peers: tuple[Peer, Peer], creators: dict[tuple[str, str], bytes], transactions: Iterator[int]
+    ) -> None:
         super().__init__(ORGANISATIONS[:3])
         self.peers, self.creators, self.transactions = peers, creators, transactions
 
@@ -64,7 +68,7 @@ class Doubled(MemoryLedger):
             outcome = peer.begin(
                 function,
                 *arguments,
-                creator=self.creators[caller.msp_id],
+                creator=self.creators[caller.msp_id, caller.attributes["fl.roles"]],
                 tx_id=hashlib.sha256(b"%d" % number).hexdigest(),
                 timestamp=number + 10**9 * shift,
             ).result(timeout=30)
@@ -88,24 +92,33 @@ def year_of(process: ChaincodeProcess) -> int:
     return int(process.log[:4])
 
 
+def started(number: int) -> ChaincodeProcess:
+    """Returns the next process: as it is here, and as it is elsewhere and later, by turns."""
+    here = number % 2 == 0
+    return ChaincodeProcess(env=HERE if here else THERE, command=COMMAND if here else AHEAD_COMMAND)
+
+
 @pytest.mark.soak
 def test_two_processes_read_and_write_the_same_bytes(tmp_path, record_property):
     wanted = times(300, 10_000)
     creators = {}
     for who in ORGANISATIONS:
-        certificate = issue(tmp_path, who, {"fl.roles": EVERY_ROLE}, unit="client")
-        creators[who] = creator_of(who, certificate.cert_pem)
-    done = 0
-    with ChaincodeProcess(env=HERE, command=COMMAND) as old:
-        while done < wanted:
-            with ExitStack() as stack:
-                fresh = stack.enter_context(ChaincodeProcess(env=THERE, command=AHEAD_COMMAND))
-                assert year_of(fresh) >= year_of(old) + 16
-                peers = tuple(stack.enter_context(Recording(one.address)) for one in (old, fresh))
-                numbers = iter(range(done, sys.maxsize))
-                walk = Walk(done, Doubled(peers, creators, numbers))
-                end = min(wanted, done + WORLD)
-                while done < end:
-                    walk.step()
-                    done = next(numbers)
+        for roles in ROLES:
+            certificate = issue(tmp_path, f"{who}-{roles[-5:]}", {"fl.roles": roles}, unit="client")
+            creators[who, roles] = creator_of(who, certificate.cert_pem)
+    transactions, done, worlds = count(), 0, 0
+    with ExitStack() as stack:
+        older = stack.enter_context(started(0))
+        while done < wanted or worlds < 2:
+            worlds += 1
+            newer = stack.enter_context(started(worlds))
+            years = sorted((year_of(older), year_of(newer)))
+            assert years[0] + 16 <= years[1]
+            with Recording(older.address) as first, Recording(newer.address) as second:
+                seeded(worlds, times(75, 150), Doubled((first, second), creators, transactions))
+            done = next(transactions)
+            older.terminate()
+            assert older.wait() == 0
+            older = newer
     record_property("count", done)
+    record_property("worlds", worlds)

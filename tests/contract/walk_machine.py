@@ -1,0 +1,67 @@
+"""The walk as a state machine of hypothesis, which draws every choice and shrinks what fails to a few calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import ClassVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from ledger_walk import Walk
+from walk_calls import Block, Calls
+
+STEPS = 200  # of one world, so that all it draws stays below the 8 kB that hypothesis allows for
+SOME_BYTES = st.binary(min_size=8, max_size=8)  # a draw for each number costs twice as much
+
+
+@st.composite
+def blocks(draw: st.DrawFn, calls: Calls) -> Block:
+    """The next block, whatever the walk has come to; every number in it is a byte, and the smallest is the simplest."""
+    left = bytearray()
+
+    def number(low: int, high: int) -> int:
+        if not left:
+            left.extend(draw(SOME_BYTES))
+        return low + left.pop(0) * (high - low + 1) // 256
+
+    return calls.block(number)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A world in which every step orders a block of calls, and everything is compared and checked after it."""
+
+    tally: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walk = Walk()
+
+    @rule(data=st.data())
+    def order(self, data: st.DataObject) -> None:
+        self.walk.block(data.draw(blocks(self.walk.calls)))
+
+    def teardown(self) -> None:
+        self.tally.update(self.walk.count())
+
+
+def explore(worlds: int, steps: int = STEPS, *phases: Phase) -> Counter[str]:
+    """Walk through so many worlds; return what came of them.
+
+    Args:
+        worlds: how many.
+        steps: blocks in each of them.
+        phases: of hypothesis; without Phase.shrink a failure is reported as it was found.
+
+    Raises:
+        AssertionError: for what the ledger does against the model or an invariant, with the calls that lead to it.
+    """
+    tally: Counter[str] = Counter()
+    machine = type("LedgerMachine", (LedgerMachine,), {"tally": tally})
+    phases = phases or (Phase.generate, Phase.shrink)
+    options = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=worlds, stateful_step_count=steps, phases=phases, **options)
+    )
+    tally["worlds"] = worlds
+    return tally

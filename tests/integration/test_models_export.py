@@ -1,0 +1,127 @@
+"""`fabric-fl models export`: a committed model for programs that know nothing of this one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
+
+from fabric_fl.aggregation import ModelBlob, Tensors, write
+from fabric_fl.blobs import BlobStore
+from fabric_fl.fabric.profile import ConnectionProfile
+from fabric_fl.learning import TrainingTask, TrainResult
+
+pytestmark = pytest.mark.tff
+
+TASK = "exported"
+LAYERS = [("InputLayer", {"batch_input_shape": [None, 4], "dtype": "float32"}), ("Dense", {"units": 1})]
+ARCHITECTURE = json.dumps(
+    {
+        "class_name": "Sequential",
+        "config": {"name": "s", "layers": [{"class_name": name, "config": config} for name, config in LAYERS]},
+    },
+    separators=(",", ":"),
+    sort_keys=True,
+)
+INITIAL = Tensors.in_order([("dense/kernel", np.ones((4, 1), np.float32)), ("dense/bias", np.zeros(1, np.float32))])
+
+WITH_KERAS = """
+import json, sys
+import tensorflow as tf
+model = tf.keras.models.load_model(sys.argv[1])
+print(json.dumps(model(tf.constant(json.loads(sys.argv[2]))).numpy().tolist()))
+assert not any(name.startswith("fabric_fl") for name in sys.modules)
+"""
+
+
+class Drifting:
+    """A trainer whose update is known beforehand, and that needs no TensorFlow."""
+
+    def check(self, task: TrainingTask, model: ModelBlob) -> None:
+        assert task.kind == "keras"
+
+    def train(self, task: TrainingTask, model: ModelBlob, seed: int) -> TrainResult:
+        kernel = np.array([[0.5], [0.25], [-0.5], [0]], np.float32)
+        return TrainResult(Tensors.in_order([("dense/kernel", kernel), ("dense/bias", np.full(1, -1, np.float32))]), 10)
+
+    def evaluate(self, task: TrainingTask, model: ModelBlob) -> dict[str, float]:
+        return {"loss": 0.0}
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
+    with three_organisations() as running:
+        file = write(ModelBlob(INITIAL), tmp_path_factory.mktemp("initial") / "initial")
+        BlobStore(ConnectionProfile.load(running.folder("Org1MSP")).participant.store).put(file.path, file.digest)
+        described = {"kind": "keras", "architecture": ARCHITECTURE, "loss": "mean_squared_error"}
+        running.create(
+            TASK,
+            described | {"initial": file.digest, "size": file.size},
+            rounds=2,
+            server={"step": "fedavgm", "learning_rate": "1", "momentum": "0.5"},
+            scoring={"rule": "none", "cap_percent": 200},
+        )
+        honest = running.participant
+        running.participant = lambda msp_id: honest(msp_id, trainer=Drifting())
+        with running.running(TASK, *ORGANISATIONS):
+            pass
+        yield running
+
+
+def export(tasks: Tasks, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).parent / "fabric-fl", "models", "export", TASK, *arguments]
+    profile = ["--profile", tasks.folder("Org2MSP")]
+    return subprocess.run([*command, *profile], capture_output=True, text=True, check=False)
+
+
+def printed(program: str, *arguments: str) -> object:
+    """Runs a program that knows nothing of this project."""
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+# Worked out by hand: d = (0.5, 0.25, -0.5, 0), bias -1 in both rounds; m = d, then 1.5 d; w = 1 - d - 1.5 d.
+KERNEL_1, KERNEL_2 = [0.5, 0.75, 1.5, 1.0], [-0.25, 0.375, 2.25, 1.0]
+BIAS_2 = 2.5
+
+
+def test_the_models_are_those_worked_out_by_hand(tasks: Tasks) -> None:
+    ledger = tasks.ledgers["Org1MSP"]
+    for number, kernel in ((1, KERNEL_1), (2, KERNEL_2)):
+        blob = tasks.folder("Org1MSP") / "blobs" / ledger.model(TASK, number).digest
+        assert blob.read_bytes()[-20:-4] == np.float32(kernel).tobytes()
+
+
+def test_a_committed_model_is_exported_as_plain_keras(tasks: Tasks, tmp_path: Path) -> None:
+    file = str(tmp_path / "newest.keras")
+    done = export(tasks, "--out", file, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    digest = tasks.ledgers["Org1MSP"].latest_model(TASK).digest
+    assert json.loads(done.stdout) == {"task": TASK, "model": 2, "digest": digest, "file": file}
+    rows = np.eye(4, dtype=np.float32).tolist()
+    assert printed(WITH_KERAS, file, json.dumps(rows)) == [[weight + BIAS_2] for weight in KERNEL_2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "Missing option '--out'"),
+        (("--out", "model.h5"), "the file's name ends in .keras"),
+        (("--out", "model.keras", "--number", "9"), "FL-MODEL-UNKNOWN"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(
+    tasks: Tasks, tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    done = export(tasks, *(str(tmp_path / one) if "model" in one else one for one in arguments))
+    assert done.returncode in (1, 2)
+    assert complaint in done.stderr
+    assert list(tmp_path.iterdir()) == []

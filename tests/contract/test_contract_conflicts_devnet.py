@@ -167,14 +167,14 @@ def test_an_attestation_that_meets_the_commit_is_counted_or_kept_as_evidence(cro
     assert len(crowd.read("attestations:List", task, 1)) == 3
 
 
-def test_commits_of_sixty_four_organisations_in_one_block_commit_once(crowd):
+def test_commits_of_sixteen_organisations_in_one_block_commit_once(crowd):
     crowd.create(id="all")
     crowd.submit_and_reveal(1, "all")
     for who in THREE:
         crowd.attest(who, 1, "all")
     aggregate = crowd.aggregate(1, task="all")
-    calls = [(who, lambda ledger: ledger.commit("all", 1, aggregate)) for who in crowd.organisations]
+    calls = [(who, lambda ledger: ledger.commit("all", 1, aggregate)) for who in crowd.organisations[:16]]
     answers, codes = race(crowd, *calls)
-    assert codes == [VALID] + [CONFLICT] * 63
+    assert codes == [VALID] + [CONFLICT] * 15
     assert all(one == answers[0] for one in answers)
     assert (answers[0].status, crowd.head("all")["round"]) == ("committed", 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from contract_scenario import ORG1, ORG2, ORG3, TASK, declaration
 from market_scenario import Market
 
@@ -70,7 +72,13 @@ def members(one: Market) -> None:
     one.call(ORG3, "participants:Withdraw")
 
 
-def ask_everything(one: Market) -> None:
+class Asked(Protocol):
+    """Whom questions can be put to: a scenario, or another way to the same ledger."""
+
+    def read(self, function: str, *arguments: Any) -> Any: ...
+
+
+def ask_everything(one: Asked) -> None:
     """Asks every question about what `call_everything` has left, and looks at a word of each answer."""
     assert one.read("consortium:Read")["organisations"] == list(THREE)
     assert one.read("consortium:Motion", "m")["votes"] == []
@@ -95,7 +103,7 @@ def ask_everything(one: Market) -> None:
     assert "tokens" in one.read("fl:Describe")["contracts"]
 
 
-def _ask_about_the_task(one: Market) -> None:
+def _ask_about_the_task(one: Asked) -> None:
     assert one.read("tasks:Read", TASK)["budget"] == 100
     assert [task["id"] for task in one.read("tasks:List")] == [TASK]
     assert one.read("tasks:Status", TASK)["cancel"]["wanted_by"] == [ORG1]

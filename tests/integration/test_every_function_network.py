@@ -1,12 +1,16 @@
 """Every function of the contract, called through gateways on both engines; whatever writes is called three times.
 
 Twice at once, so that both transactions were endorsed on the same state, and once more afterwards: it acts once. On
-devnet the two are ordered in one block; on Fabric the orderer decides.
+devnet the two are ordered in one block; on Fabric the orderer decides. An auditor then asks every question with
+Fabric's own command line, where there is one.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +36,7 @@ from fabric_fl.gateway.commit import Status
 from fabric_fl.gateway.network import Network as Channel
 from fabric_fl.gateway.transaction import Transaction
 from fabric_fl.network import Consortium, lifecycle
+from fabric_fl.network.engine import find_program
 from fabric_fl.testing import Network
 from fl_chaincode.functions import FUNCTIONS
 
@@ -40,9 +45,12 @@ Order: TypeAlias = Callable[[Sequence[Transaction]], list[Status]]
 BLIND = "rounds:Vote"  # reads nothing that another vote writes: repeated, it writes the same again
 
 
+PEER = find_program("peer", os.environ)
+
+
 @contextmanager
-def on_devnet(_: Path) -> Iterator[tuple[dict[str, Channel], Order]]:
-    with Network(3) as network, ExitStack() as stack:
+def on_devnet(home: Path) -> Iterator[tuple[dict[str, Channel], Order]]:
+    with Network(3, directory=home) as network, ExitStack() as stack:
         channels = {
             who: stack.enter_context(network.gateway(name)).network(network.channel)
             for who, name in zip(THREE, network.names, strict=True)
@@ -117,10 +125,28 @@ class ThreeTimes(GatewayScenario, Market):
         return json.loads(answer)
 
 
+class Auditor:
+    """Asks with the stock CLI, as whoever has read an organisation's env file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, function: str, *arguments: Any) -> Any:
+        call = json.dumps({"Args": [function, *map(argument, arguments)]})
+        command = shlex.join([str(PEER), "chaincode", "query", "-C", "fl", "-n", "fl", "-c", call])
+        script = f". {shlex.quote(str(self._folder / 'env'))} && exec {command}"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("engine", [on_devnet, pytest.param(on_fabric, marks=needs_fabric)])
 def test_every_function_answers_and_acts_once(engine, tmp_path):
-    with engine(tmp_path / ".network") as (channels, order):
+    home = tmp_path / ".network"
+    with engine(home) as (channels, order):
         one = ThreeTimes(channels, order)
         call_everything(one)
         ask_everything(one)
+        if PEER is not None:
+            ask_everything(Auditor(home / "org3"))
     assert one.called == set(FUNCTIONS)

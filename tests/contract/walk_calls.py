@@ -17,6 +17,7 @@ from fl_chaincode.canonical import H
 
 COUNTS = (1,) * 14 + (2, 2, 3, 3, 4, 5)  # of calls in a block
 Numbers = Callable[[int, int], int]  # draws one of low, …, high
+Source = Callable[[int], Numbers]  # told about how many of them will be wanted
 
 
 class Block(NamedTuple):
@@ -42,36 +43,36 @@ class Calls(RoundCalls):
         self.campaign: list[Call] = []  # calls that belong together, still to come
         self.recent: list[Call] = []
 
-    def block(self, numbers: Numbers) -> Block:
-        self.numbers = numbers
+    def block(self, source: Source) -> Block:
+        self.numbers = source(5)
         calls, keep, late = self.pick(COUNTS), self.chance(0.06), self.chance(0.1) * self.number(1, 2)
-        drawn = [self.draw() for _ in range(calls)]
-        if calls > 1 and self.chance(0.3):
-            drawn.append(drawn[-1])  # the same call twice in one block
-        return Block(tuple(drawn), keep, late)
+        twice = calls > 1 and self.chance(0.3)  # the same call in one block
+        drawn = [self.draw(source(14)) for _ in range(calls)]
+        return Block((*drawn, *drawn[len(drawn) - twice :]), keep, late)
 
-    def draw(self) -> Call:
-        # always as many numbers, so that what comes after a call that was shrunk away means the same as before
-        again, powerless, aside, deals = (self.chance(share) for share in (0.08, 0.02, 0.2, 0.4))
-        begin, kind = self.chance(0.08), self.number(0, 99)
+    def draw(self, numbers: Numbers) -> Call:
+        self.numbers = numbers
+        again, powerless, aside, begin = (self.chance(share) for share in (0.08, 0.03, 0.2, 0.08))
+        kind, about = self.number(0, 99), self.number(0, 9)
         if again and self.recent:
             return self.pick(self.recent[-30:])
         if begin and not self.campaign:
-            self.campaign = self.deals_campaign() if deals else self.round_campaign()
+            campaigns = (self.round_campaign,) * 5 + (self.deals_campaign,) * 3 + (self.motion_campaign,) * 2
+            self.campaign = campaigns[about]()
         who, *call = self.campaign.pop(0) if self.campaign and not aside else self.fresh(kind)
         self.recent.append((f"{who}/auditor" if powerless else who, *call))
         return self.recent[-1]
 
     def fresh(self, kind: int) -> Call:
-        if kind < 56:
+        if kind < 63:
             return self.lead_on() or self.create()
-        if kind < 69:
+        if kind < 74:
             return self.task_call() or self.create()
-        if kind < 82:
+        if kind < 85:
             return self.deal_call() or self.make()
-        if kind < 93:
+        if kind < 94:
             return self.money_call()
-        return self.member_call() if kind < 97 else self.declaration_call()
+        return self.member_call() if kind < 98 else self.declaration_call()
 
     # Choices
 
@@ -117,13 +118,23 @@ class Calls(RoundCalls):
         kind = self.number(0, 13)
         if kind < 3:
             return (who, "participants:Register", {"name": self.pick([who, f"{who} {self.made}"])})
-        if kind < 5:
+        if kind < 6:
             return (who, "participants:Update", {self.pick(["name", "description"]): self.pick([who, str(self.made)])})
-        if kind == 5:
+        if kind == 6:
             return (who, "consortium:Init")
-        if kind == 6 and self.chance(0.3):
+        if kind == 7 and self.chance(0.3):
             return (who, "participants:Withdraw")
         return (who, self.pick(["participants:Suspend", "participants:Reinstate"]))
+
+    def motion_campaign(self) -> list[Call]:
+        """A motion that all vote for, and what the one whom it is about tries then."""
+        by_all = [one for one in WHO if self.model.status[one] == ("suspended", "consortium")]
+        outside = [one for one in WHO if one not in self.model.members]
+        kind = self.pick(["suspend", "remove"]) if not (by_all or outside) else "reinstate" if by_all else "add"
+        subject = self.pick(by_all or outside or WHO)
+        order = {"request_id": self.request("m"), "kind": kind, "subject": subject}
+        votes: list[Call] = [(one, "consortium:Vote", order) for one in WHO if one in self.model.members]
+        return [*votes, (subject, "participants:Reinstate")]
 
     def motion_call(self, who: str) -> Call:
         open_ = [(key, one["what"]) for key, one in self.model.motions.items() if not one["carried"]]

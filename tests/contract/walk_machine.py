@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import Counter
 from typing import ClassVar
 
@@ -9,23 +11,29 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from ledger_walk import Walk
-from walk_calls import Block, Calls
+from walk_calls import Block, Calls, Numbers
 
 STEPS = 200  # of one world, so that all it draws stays below the 8 kB that hypothesis allows for
-SOME_BYTES = st.binary(min_size=8, max_size=8)  # a draw for each number costs twice as much
 
 
 @st.composite
 def blocks(draw: st.DrawFn, calls: Calls) -> Block:
-    """The next block, whatever the walk has come to; every number in it is a byte, and the smallest is the simplest."""
-    left = bytearray()
+    """The next block, whatever the walk has come to.
 
-    def number(low: int, high: int) -> int:
-        if not left:
-            left.extend(draw(SOME_BYTES))
-        return low + left.pop(0) * (high - low + 1) // 256
+    Numbers are made of bytes, of which the smallest is the simplest. A call draws always as many, and takes them again
+    from the first where it wants more, so that a step can be shrunk away without a change of those behind it.
+    """
 
-    return calls.block(number)
+    def source(size: int) -> Numbers:
+        drawn = itertools.cycle(draw(sized(size)))
+        return lambda low, high: low + next(drawn) * (high - low + 1) // 256
+
+    return calls.block(source)
+
+
+@functools.cache
+def sized(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -81,6 +81,8 @@ def test_all_calls_of_one_kind_in_one_block_are_valid_round_after_round(crowd, r
     assert crowd.balance(everybody[0]) == 64 * rounds
     record_property("count", rounds)
     record_property("transactions", rounds * (5 * 64 + 1))
+    record_property("participants", 64)
+    record_property("endorsing", 3)
 
 
 # Races, in tasks of three: what fails in the block is resolved by reading again

@@ -223,11 +223,12 @@ def _executed(state: SnapshotState, creator: bytes, args: list[bytes], rwset: Tx
     """Executes a call as its endorsers should have; returns what is wrong with what they signed."""
     parts = [part for part in rwset.namespaces if part.namespace == state.chaincode]
     signed = {write.key: None if is_delete(write) else write.value for part in parts for write in part.kv.writes}
-    function, *arguments = (argument.decode() for argument in args)
-    # What each operator had configured is not on the ledger; that the endorsers had the same is.
-    own = signed.get(Consortium.key_of()) if function == "consortium:Init" else None
-    consortium = Consortium.decode(own).organisations if own else ()
+    function = "a call that is no text"
     try:
+        function, *arguments = (argument.decode() for argument in args)
+        # What each operator had configured is not on the ledger; that the endorsers had the same is.
+        own = signed.get(Consortium.key_of()) if function == "consortium:Init" else None
+        consortium = Consortium.decode(own).organisations if own else ()
         dispatch(state, Caller.from_creator(creator), function, arguments, consortium)
     except (FLError, ValueError) as refusal:
         return f"the contract refuses {function}: {refusal}" if signed else None

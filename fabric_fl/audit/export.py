@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,19 +58,8 @@ def export(network: Network, chaincode: str, task_id: str, path: Path, reader: B
     missing: tuple[str, ...] = ()
     if reader is not None:
         blobs, missing = _blobs(ledger, reader, task)
-    height, files = network.height(), {}
+    height = network.height()
     roots: dict[str, set[x509.Certificate]] = {}
-    with network.block_events(start_block=0) as blocks:
-        for block in blocks:
-            number = block.header.number
-            if is_configuration(block):
-                for msp_id, msp in ChannelConfig.from_block(block).msps.msps.items():
-                    roots.setdefault(msp_id, set()).update(msp.root_certs)
-            files[f"blocks/{number:08d}.block"] = block.SerializeToString()
-            if number == height - 1:
-                break
-    files |= root_certificates(roots)
-    contents: Mapping[str, bytes | Path] = files | {f"blobs/{digest}": file.path for digest, file in blobs.items()}
     about = {
         "blobs": reader is not None,
         "chaincode": chaincode,
@@ -79,7 +69,22 @@ def export(network: Network, chaincode: str, task_id: str, path: Path, reader: B
         "schema": SCHEMA,
         "task": task_id,
     }
-    archive.write(path, about, contents)
+    with tempfile.TemporaryDirectory(prefix="fabric-fl-export-") as folder:  # a chain may not fit into memory
+        files: dict[str, bytes | Path] = {}
+        with network.block_events(start_block=0) as blocks:
+            for block in blocks:
+                number = block.header.number
+                if is_configuration(block):
+                    for msp_id, msp in ChannelConfig.from_block(block).msps.msps.items():
+                        roots.setdefault(msp_id, set()).update(msp.root_certs)
+                stored = Path(folder) / f"{number:08d}.block"
+                stored.write_bytes(block.SerializeToString())
+                files[f"blocks/{stored.name}"] = stored
+                if number == height - 1:
+                    break
+        files |= root_certificates(roots)
+        files |= {f"blobs/{digest}": file.path for digest, file in blobs.items()}
+        archive.write(path, about, files)
     return Exported(height, len(blobs), missing)
 
 

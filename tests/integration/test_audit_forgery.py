@@ -7,21 +7,30 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from devnet_tasks import FOLDERS, ORGANISATIONS, Tasks, three_organisations
 from fabric_protos.common import common_pb2
 from forged_transactions import Transaction, insider, node, rehashed, replacing
+from soaking import times
 
 from fabric_fl.audit import archive, export, verify
+from fabric_fl.audit.chain import _executed
+from fabric_fl.audit.derived import SnapshotState
 from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.fabric.ledger.kvledger import KVLedger
+from fabric_fl.fabric.ledger.rwset import RWSetBuilder, RWSetError, TxRWSet
 from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.fabric.protoutil import (
     TRANSACTIONS_FILTER,
+    MalformedMessage,
     block_header_hash,
+    sign_envelope,
     unpack_envelope,
     unpack_transaction,
 )
@@ -167,6 +176,48 @@ def test_nor_can_an_orderer_with_the_transactions_sender_change_it(
     assert (first.what, first.where) == ("flags", exported.place)
     assert first.message == f"recorded as VALID, and is {code}"
     assert first.organisation in (exported.creator, None)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("signed", [False, True], ids=["with the orderer's key", "with the sender's key as well"])
+def test_any_changed_byte_of_a_transaction_is_found_though_everything_was_computed_anew(
+    exported: Exported, tasks: Tasks, tmp_path: Path, signed: bool, record_property
+) -> None:
+    random, orderer, count = np.random.default_rng(2), node(tasks, "orderer", "OrdererMSP"), 0
+
+    def forge(envelope: bytes) -> bytes:
+        outer = common_pb2.Envelope.FromString(envelope)
+        payload = bytearray(outer.payload)
+        payload[int(random.integers(len(payload)))] ^= 1 << int(random.integers(8))
+        outer.payload = bytes(payload)
+        done = sign_envelope(outer, insider(tasks, exported.creator)) if signed else outer
+        return bytes(done.SerializeToString())
+
+    while count < times(8, 300):
+        try:
+            blocks = rehashed(exported.blocks, exported.block, replacing(exported.index, forge), orderer)
+        except (MalformedMessage, RWSetError):
+            continue  # no ledger would store that as valid
+        found = verify(exported.resealed(tmp_path / "forged.tar", blocks))
+        assert (found.findings[0].what, found.findings[0].where) == ("flags", exported.place)
+        count += 1
+    record_property("count", count)
+
+
+def test_arguments_that_are_no_text_are_a_finding() -> None:
+    with closing(KVLedger.open(None, CHANNEL)) as ledger, ledger.snapshot() as snapshot:
+        state = SnapshotState(snapshot, "fl")
+        rwset = TxRWSet.parse(written("model/task-1/00000001", b"{}"))
+        for args in ([b"\xff"], [], [b"rounds:Commit", b"\xff"]):
+            found = _executed(state, b"", args, rwset)
+            assert found is not None
+            assert "the contract refuses" in found
+
+
+def written(key: str, value: bytes) -> bytes:
+    builder = RWSetBuilder()
+    builder.add_write("fl", key, value)
+    return builder.serialize()
 
 
 def test_what_all_endorsers_and_the_orderer_sign_together_is_found_by_the_contracts_rules(

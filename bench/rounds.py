@@ -26,8 +26,7 @@ PHASES = {
     "journal": ("journaled", ORGANISATIONS),
     "submit": ("submitted", ORGANISATIONS),
     "reveal": ("revealed", ORGANISATIONS),
-    "fetch": ("fetched", QUORUM),
-    "aggregate": ("aggregated", QUORUM),
+    "aggregate": ("aggregated", QUORUM),  # what others published is fetched in the same pass
     "score": ("scored", QUORUM),
     "attest": ("attested", QUORUM),
     "commit": ("committed", 1),

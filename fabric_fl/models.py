@@ -116,4 +116,5 @@ class CommittedModels:
             time.sleep(_LOOK_S)
 
     def _fetch(self, digest: str, size: int, authors: Iterable[str]) -> BlobFile:
-        return BlobFile(self._reader.fetch(digest, size, self.sources(authors)), digest, size)
+        path = self._reader.fetch(digest, size, self.sources(authors))
+        return BlobFile(path, digest, size, self._reader.verified(digest))

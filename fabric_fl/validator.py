@@ -22,7 +22,8 @@ from fabric_fl.aggregation import (
     UpdateInput,
     update_size,
 )
-from fabric_fl.blobs import BlobCorruptError, BlobUnavailableError
+from fabric_fl.blobs import BlobCorruptError
+from fabric_fl.intake import Intake
 from fabric_fl.journal import ScoreEntry, new_nonce
 from fabric_fl.learning import DataError
 from fabric_fl.participation import Participation, Patience
@@ -70,6 +71,7 @@ class ValidatorRole:
     ) -> None:
         self._part = participation
         self._worker = worker
+        self._intake = Intake(participation.reader, worker)
         self._openings = openings
         self._patience = Patience(participation.task.patience_s)
         self._round = 0
@@ -110,7 +112,7 @@ class ValidatorRole:
         }
         record = self._part.models.record(round_.j)
         candidates = (*record.included, *record.refused)
-        updates = self._gather(round_, candidates, reveals)
+        updates = self._gather(round_, candidates, reveals, copying=False)
         if len(updates) < len(candidates):
             return False
         known = self._computed.get((round_.number, round_.attempt))
@@ -164,7 +166,7 @@ class ValidatorRole:
         candidates = round_.included or round_.set or ()
         if not candidates:  # nobody was there to be selected
             return None
-        updates = self._gather(round_, candidates, status.reveals)
+        updates = self._gather(round_, candidates, status.reveals, copying=set(candidates) <= set(status.reveals))
         if len(updates) < len(candidates):
             # Once the ledger has fixed what is included, a sum of anything else cannot be attested.
             fixed = round_.included is not None
@@ -178,12 +180,17 @@ class ValidatorRole:
             if error.code == "FL-AGGREGATE-EMPTY":
                 self._invalid = error.refused
                 return None
+            if any(update.copy is not None and update.participant in error.participants for update in updates):
+                return self._recompute(status)  # somebody's file was not what it is named by: another's is tried
             raise
 
     def _gather(
-        self, round_: Round, candidates: Iterable[str], reveals: Mapping[str, Revealed]
+        self, round_: Round, candidates: Iterable[str], reveals: Mapping[str, Revealed], *, copying: bool
     ) -> tuple[UpdateInput, ...]:
-        part, updates = self._part, []
+        """Finds the revealed updates; if `copying`, the sum reads others' files itself and copies them meanwhile."""
+        part = self._part
+        refused: list[UpdateInput] = []
+        wanted: list[UpdateInput] = []
         layout = part.models.layout(round_.j - 1)
         for participant in sorted(candidates):
             reveal = reveals.get(participant)
@@ -192,19 +199,17 @@ class ValidatorRole:
             header = UpdateHeader(
                 part.task.id, round_.number, participant, round_.base, reveal.num_examples, part.task.quantisation.f
             )
-            path = None
-            if reveal.size == update_size(header, layout):
-                try:
-                    sources = part.models.sources([participant, *round_.validators])
-                    path = part.reader.fetch(reveal.digest, reveal.size, sources)
-                except BlobUnavailableError:
-                    continue
-            updates.append(UpdateInput(participant, path, reveal.digest, reveal.size, reveal.num_examples))
-        return tuple(updates)
+            update = UpdateInput(participant, None, reveal.digest, reveal.size, reveal.num_examples)
+            (wanted if reveal.size == update_size(header, layout) else refused).append(update)
+
+        def sources(participant: str) -> Iterable[str]:
+            return part.models.sources([participant, *round_.validators])
+
+        directory = part.journal.folder(round_.number) if copying else None
+        return (*refused, *self._intake.gather(wanted, sources, directory))
 
     def _compute(self, round_: Round, updates: tuple[UpdateInput, ...]) -> Computation:
         part = self._part
-        part.done("fetched", round_.number)
         base = part.models.files(round_.j - 1)
         inputs = RoundInputs(
             task=part.task.id,
@@ -220,7 +225,7 @@ class ValidatorRole:
             server=part.task.server.to_json(),
             rule=part.task.aggregation.to_json(),
         )
-        computation = Computation(inputs, self._worker.aggregate(inputs, part.journal.folder(round_.number)))
+        computation = Computation(*self._intake.aggregate(inputs, part.journal.folder(round_.number)))
         self._computed[round_.number, round_.attempt] = computation
         part.done("aggregated", round_.number)
         return computation

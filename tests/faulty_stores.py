@@ -8,11 +8,17 @@ from pathlib import Path
 from fabric_fl.blobs import BlobStore
 
 
+def copied(path: Path) -> bool:
+    """Whether it is a copy of what another organisation published: lies are about the own."""
+    return path.suffix == ".blob"
+
+
 class KeepsToItself(BlobStore):
     """Publishes nothing."""
 
     def adopt(self, path: Path, digest: str) -> None:
-        return
+        if copied(path):
+            super().adopt(path, digest)
 
     def has(self, digest: str) -> bool:
         return True
@@ -31,7 +37,8 @@ class Damaging(BlobStore):
     def adopt(self, path: Path, digest: str) -> None:
         size = path.stat().st_size
         super().adopt(path, digest)
-        self.damage(self.path(digest, size))
+        if not copied(path):
+            self.damage(self.path(digest, size))
 
 
 class Cutting(Damaging):
@@ -74,6 +81,9 @@ class SecondFace(BlobStore):
 class _Turned:
     def __init__(self, first: BlobStore) -> None:
         self._first = first
+
+    def nearby(self, digest: str, size: int) -> None:
+        return None
 
     def chunks(self, digest: str, size: int) -> Iterator[bytes]:
         for chunk in self._first._place.chunks(digest, size):

@@ -27,6 +27,8 @@ def main() -> None:
             place = number % len(asked["rounds"])
             round_: dict[str, Any] = {**asked["rounds"][place]}
             choose.shuffle(round_["updates"])
+            for update in round_["updates"]:
+                update["copy"] = choose.choice([None, f"{folder}/{update['digest']}"])
             passes.BLOCK = passes.SHARED_BLOCK = choose.choice([16, 17, 100, 1000, 4096, 1 << 15])
             threads = choose.choice([1, 1, 2, 3, 5])
             pipeline.cores = lambda threads=threads: threads

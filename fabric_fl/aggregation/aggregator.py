@@ -38,6 +38,12 @@ class _Sum:
     state: BlobFile
 
 
+@dataclass(frozen=True)
+class _Spoiled:
+    refused: dict[str, str]
+    others: list[UpdateInput]
+
+
 def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
     """Sum a round's updates exactly and write the next model and state into `directory`.
 
@@ -52,15 +58,14 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
     updates = sorted(inputs.updates, key=lambda update: update.participant)
     refused: dict[str, str] = {}
     if rule.selection is not None:
-        refused = _select(inputs, rule, rule.selection, updates)
-        updates = _without(updates, refused)
+        refused, updates = _select(inputs, rule, rule.selection, updates)
     while True:
         _require(updates, 1 if rule.selection is not None else rule.least, refused)
         outcome = _sum(inputs, rule, updates, directory)
         if isinstance(outcome, _Sum):
             break
-        refused |= outcome
-        updates = _without(updates, outcome)
+        refused |= outcome.refused
+        updates = outcome.others
     included = tuple(update.participant for update in updates)
     refused = dict(sorted(refused.items()))
     result = hashes.result_digest(
@@ -84,8 +89,10 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
     )
 
 
-def _select(inputs: RoundInputs, rule: Rule, selection: Selection, updates: Sequence[UpdateInput]) -> dict[str, str]:
-    """Say which updates are invalid, and which of the others the rule leaves out."""
+def _select(
+    inputs: RoundInputs, rule: Rule, selection: Selection, updates: Sequence[UpdateInput]
+) -> tuple[dict[str, str], list[UpdateInput]]:
+    """Say which updates are invalid or are left out by the rule, and which remain."""
     refused: dict[str, str] = {}
     while True:
         _require(updates, rule.least, refused)
@@ -96,14 +103,16 @@ def _select(inputs: RoundInputs, rule: Rule, selection: Selection, updates: Sequ
                 products.add(reading.q(number))
 
             invalid = reading.run(readers, [reading.using(readers, measure)])
+        updates = reading.updates
         if not invalid:
             left_out = selection.left_out(products, inputs.f)
-            return refused | {updates[index].participant: code for index, code in left_out.items()}
+            refused |= {updates[index].participant: code for index, code in left_out.items()}
+            return refused, _without(updates, refused)
         refused |= invalid
         updates = _without(updates, invalid)
 
 
-def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], directory: Path) -> _Sum | dict[str, str]:
+def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], directory: Path) -> _Sum | _Spoiled:
     """Sum these updates; or, where some turn out invalid, say which and why."""
     with Pass(inputs, updates) as reading, ExitStack() as stack:
         step, layout = reading.step, reading.layout
@@ -142,7 +151,9 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
         stepping = Stage(take_step, [adding])
         writing = [Stage(write_model, [stepping]), Stage(write_state, [stepping])]
         refused = reading.run(readers, [adding, Stage(take_digest, [adding]), stepping, *writing])
-        return refused or _Sum(digest.hexdigest(), model.finish(), state.finish())
+        if refused:
+            return _Spoiled(refused, _without(reading.updates, refused))
+        return _Sum(digest.hexdigest(), model.finish(), state.finish())
 
 
 def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory: Path) -> dict[str, BlobFile]:

@@ -6,21 +6,33 @@ import hashlib
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
 from fabric_fl.aggregation.codec import Blob, ModelBlob, StateBlob, chunks, decode_model, decode_state
 from fabric_fl.aggregation.errors import SIZE, BlobError
 
+Fingerprint = tuple[int, int, int, int]
+"""What changes when a file's content does: its change time cannot be set back by its owner."""
+
+
+def fingerprint(status: os.stat_result) -> Fingerprint:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
 
 @dataclass(frozen=True)
 class BlobFile:
-    """A local file and what it must contain."""
+    """A local file and what it must contain.
+
+    Attributes:
+        verified: The file's fingerprint when its digest was found right; then it is not taken again while it is used.
+    """
 
     path: Path
     digest: str
     size: int
+    verified: Fingerprint | None = field(default=None, compare=False)
 
 
 def open_blob(path: Path, size: int) -> FileIO:

@@ -13,11 +13,36 @@ import numpy as np
 
 from fabric_fl.aggregation.codec import DTYPES
 from fabric_fl.aggregation.errors import AggregationError
-from fabric_fl.aggregation.files import BlobFile
+from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint
 from fabric_fl.aggregation.header import Header
 from fabric_fl.aggregation.ring import Float64
 
 _CHUNK = 1 << 18  # bytes
+
+
+class CopyFile:
+    """A copy of what is read, written meanwhile; it gets its name when it was found right."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.part")
+        with _storage(path):
+            self._file = _create(self._temporary)
+
+    def write(self, data: bytes | memoryview) -> None:
+        with _storage(self._path):
+            _write_all(self._file, memoryview(data))
+
+    def finish(self) -> Fingerprint:
+        """Give it its name."""
+        with _storage(self._path):
+            self._temporary.replace(self._path)
+            return fingerprint(os.fstat(self._file.fileno()))
+
+    def discard(self) -> None:
+        """Close it, and remove it unless it was finished."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 class OutputStream:
@@ -36,9 +61,8 @@ class OutputStream:
         self._size = len(prefix) + header.data_size
         self._hash = hashlib.sha256(prefix)
         self._hashed = len(prefix)
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with _storage(path):
-            self._file = FileIO(os.open(self._temporary, flags, 0o600), "r+b")
+            self._file = _create(self._temporary)
             try:
                 _write_all(self._file, memoryview(prefix))
             except OSError:
@@ -82,6 +106,11 @@ class OutputStream:
         """Remove what was written, unless it was finished."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> FileIO:
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    return FileIO(os.open(path, flags, 0o600), "r+b")
 
 
 @contextmanager

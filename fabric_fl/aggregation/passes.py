@@ -146,8 +146,8 @@ class Pass:
             raise
         self.start.require_verified()
         for stream in self._streams:
-            stream.close()
-        missing = tuple(stream.participant for stream in self._streams if stream.missing)
+            stream.finish()
+        missing = tuple(stream.update.participant for stream in self._streams if stream.missing)
         if missing:
             raise AggregationError(
                 f"the updates of {', '.join(missing)} are missing here, or are not the bytes that were revealed",
@@ -155,4 +155,9 @@ class Pass:
                 remedy="Fetch them again, from the author's store or from another validator's.",
                 participants=missing,
             )
-        return {stream.participant: stream.refused for stream in self._streams if stream.refused is not None}
+        return {stream.update.participant: stream.refused for stream in self._streams if stream.refused is not None}
+
+    @property
+    def updates(self) -> list[UpdateInput]:
+        """The updates, as they can be read again without being hashed again."""
+        return [stream.update for stream in self._streams]

@@ -7,20 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fabric_fl.aggregation.codec import UpdateHeader
-from fabric_fl.aggregation.files import BlobFile
+from fabric_fl.aggregation.files import BlobFile, Fingerprint
 from fl_chaincode import hashes
 from fl_chaincode.specification import DISTANT
 
 
 @dataclass(frozen=True)
 class UpdateInput:
-    """A reveal, and where its blob lies on this machine: `path` is None when its size forbade fetching it."""
+    """A reveal, and where its blob lies on this machine.
+
+    Attributes:
+        path: None when its size forbade fetching it.
+        verified: The file's fingerprint when its digest was found right; then it is not taken again.
+        copy: Where the file is copied to while it is read, because it is not ours. Nothing stands there before its
+            digest was found right.
+    """
 
     participant: str
     path: Path | None
     digest: str
     size: int
     num_examples: int
+    verified: Fingerprint | None = field(default=None, compare=False)
+    copy: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from io import FileIO
 
 import numpy as np
@@ -11,33 +12,34 @@ import numpy as np
 from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
 from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
-from fabric_fl.aggregation.files import BlobFile, open_blob
+from fabric_fl.aggregation.files import BlobFile, fingerprint, open_blob
 from fabric_fl.aggregation.header import decode_header, header_length
+from fabric_fl.aggregation.output import CopyFile
 from fabric_fl.aggregation.ring import Float64, Int32
 from fabric_fl.aggregation.rounds import RoundInputs, UpdateInput
 from fabric_fl.aggregation.server import ServerStep, State
-from fabric_fl.aggregation.tensors import Array, Layout
+from fabric_fl.aggregation.tensors import Layout
 
 _CHUNK = 1 << 18  # bytes
 
 
 class UpdateStream:
-    """One update, hashed and checked in the same pass that reads it.
+    """One update, hashed, copied and checked in the same pass that reads it.
 
     Attributes:
+        update: Where to read it; once it was read, where it need not be hashed again.
         refused: Why its content is invalid, the same for every validator, once known.
         missing: Whether the file is not there or not what the ledger names.
     """
 
     def __init__(self, update: UpdateInput, inputs: RoundInputs, layout: Layout) -> None:
-        self.participant = update.participant
-        self.num_examples = update.num_examples
+        self.update = update
         self.refused: str | None = None
         self.missing = False
-        self._digest = update.digest
         self._bound = inputs.bound
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
+        self._copy: CopyFile | None = None
         if not 1 <= update.num_examples <= inputs.max_examples:
             self.refused = HEADER
             return
@@ -54,8 +56,16 @@ class UpdateStream:
         if self._file is None:
             self.missing = True
             return
+        self._found = fingerprint(os.fstat(self._file.fileno()))
+        self._trusted = update.verified == self._found
+        if update.copy is not None:
+            try:
+                self._copy = CopyFile(update.copy)
+            except AggregationError:
+                self.close()
+                raise
         found = self._file.read(len(header))
-        self._hash.update(found)
+        self._take(found)
         if found != header:
             self.refused = HEADER
 
@@ -67,22 +77,43 @@ class UpdateStream:
         """Fill `block` with the next values; `refused` or `missing` tells whether they may be used."""
         if self._file is None:
             return
-        if _read_into(self._file, block):
-            self._hash.update(block.data)
+        view = block.view(np.uint8).data
+        if _read_into(self._file, view):
+            self._take(view)
         else:
             self.missing = True
+
+    def _take(self, data: bytes | memoryview) -> None:
+        if not self._trusted:
+            self._hash.update(data)
+        if self._copy is not None:
+            self._copy.write(data)
 
     def check(self, block: Int32) -> None:
         """Refuse the update where values that were read of it are out of bounds."""
         if self.usable and not ring.within(block, self._bound):
             self.refused = BOUND
 
+    def finish(self) -> None:
+        """Now `missing` is final, because the digest is known."""
+        if self._file is None:
+            return
+        self.missing = self.missing or not (self._trusted or self._hash.hexdigest() == self.update.digest)
+        if self.missing:
+            return
+        self.update = replace(self.update, verified=self._found)
+        if self._copy is not None:
+            copied = self._copy.finish()
+            self.update = replace(self.update, path=self.update.copy, copy=None, verified=copied)
+
     def close(self) -> None:
-        """Close the file; now `missing` is final, because the digest is known."""
+        """Close the files. What was copied is kept only after `finish` found it right."""
         if self._file is not None:
             self._file.close()
             self._file = None
-            self.missing = self.missing or self._hash.hexdigest() != self._digest
+        if self._copy is not None:
+            self._copy.discard()
+            self._copy = None
 
 
 class StartStream:
@@ -99,6 +130,7 @@ class StartStream:
         self._blob = inputs.state if inputs.state is not None else inputs.model
         self._hash, self._hashed = hashlib.sha256(), 0
         self._file = _open(self._blob)
+        self._trusted = self._blob.verified == fingerprint(os.fstat(self._file.fileno()))
         try:
             self._read_header("model" if inputs.state is None else "state")
         except BlobError:
@@ -122,6 +154,8 @@ class StartStream:
 
     def verify(self, part: int, parts: int) -> None:
         """Hash the file up to the end of one of equal parts, from where the last call stopped."""
+        if self._trusted:
+            return
         stop = self._blob.size * (part + 1) // parts
         while self._hashed < stop:
             data = os.pread(self._file.fileno(), min(_CHUNK, stop - self._hashed), self._hashed)
@@ -133,7 +167,7 @@ class StartStream:
     def require_verified(self) -> None:
         """Refuse what was read so far, if the file is not what the ledger names."""
         self.verify(0, 1)
-        if self._hash.hexdigest() != self._blob.digest:
+        if not self._trusted and self._hash.hexdigest() != self._blob.digest:
             raise _unavailable(self._blob, "its digest is another")
 
     def state(self, step: ServerStep, offset: int, count: int) -> State:
@@ -169,8 +203,7 @@ def _unavailable(blob: BlobFile, why: str) -> AggregationError:
     return AggregationError(message, code="FL-AGGREGATE-UNAVAILABLE", remedy="Fetch the blob again.")
 
 
-def _read_into(file: FileIO, block: Array) -> bool:
-    view = block.view(np.uint8).data
+def _read_into(file: FileIO, view: memoryview) -> bool:
     done = 0
     while done < len(view):
         count = file.readinto(view[done:])

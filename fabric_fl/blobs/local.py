@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fabric_fl.aggregation.errors import BlobError
-from fabric_fl.aggregation.files import file_digest, open_blob, sync_directory
+from fabric_fl.aggregation.files import Fingerprint, file_digest, fingerprint, open_blob, sync_directory
 from fabric_fl.blobs.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -24,15 +25,13 @@ CHUNK = 1 << 20
 MODE = 0o640
 """Blobs are readable by the owner's group, so that an operator can let others read them, and by nobody else."""
 
-_Fingerprint = tuple[int, int, int, int]
-
 
 class Directory:
     """A directory of blobs. Files appear whole or not at all, and are on the disk when a call returns."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._verified: dict[str, _Fingerprint] = {}
+        self._verified: dict[str, Fingerprint] = {}
 
     def __str__(self) -> str:
         return str(self.root)
@@ -45,12 +44,25 @@ class Directory:
         """The blob's file, after its digest was found right; once, as long as the file does not change."""
         path = self.root / digest
         with self._reading(digest), open_blob(path, size) as file:
-            found = _fingerprint(os.fstat(file.fileno()))
+            found = fingerprint(os.fstat(file.fileno()))
             if self._verified.get(digest) != found:
                 if file_digest(file) != digest:
                     raise BlobCorruptError(f"{path} does not have the digest that it is named by")
                 self._verified[digest] = found
         return path
+
+    def verified(self, digest: str) -> Fingerprint | None:
+        """The fingerprint of the blob's file when its digest was found right."""
+        return self._verified.get(digest)
+
+    def nearby(self, digest: str, size: int) -> Path | None:
+        """The blob's file as it lies there, if it is of this size: for whoever checks its digest while reading it."""
+        path = self.root / digest
+        try:
+            status = path.lstat()
+        except OSError:
+            return None
+        return path if stat.S_ISREG(status.st_mode) and status.st_size == size else None
 
     def chunks(self, digest: str, size: int) -> Iterator[bytes]:
         """The blob's bytes, at most `size` of them; whoever receives them checks the digest."""
@@ -134,7 +146,7 @@ class Directory:
     def _name(self, path: Path, digest: str) -> None:
         path.replace(self.root / digest)
         sync_directory(self.root)
-        self._verified[digest] = _fingerprint((self.root / digest).lstat())
+        self._verified[digest] = fingerprint((self.root / digest).lstat())
 
     @contextmanager
     def _new(self, digest: str, *, create: bool = True) -> Iterator[Path]:
@@ -181,8 +193,3 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _fingerprint(status: os.stat_result) -> _Fingerprint:
-    """What changes when a file's content does: its change time cannot be set back by its owner."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 
+from fabric_fl.aggregation.files import Fingerprint
 from fabric_fl.blobs.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -60,6 +61,14 @@ class Remote:
         if not self._cache.has(digest):
             self._cache.receive(digest, self.chunks(digest, size))
         return self._cache.path(digest, size)
+
+    def verified(self, digest: str) -> Fingerprint | None:
+        """The fingerprint of the local copy when its digest was found right."""
+        return self._cache.verified(digest)
+
+    def nearby(self, digest: str, size: int) -> Path | None:
+        """Nothing behind a URL is near."""
+        return None
 
     def chunks(self, digest: str, size: int) -> Iterator[bytes]:
         """The blob's bytes, never more than `size`; whoever receives them checks the digest."""

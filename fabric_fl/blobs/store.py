@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_fl.aggregation.codec import digest as digest_of
-from fabric_fl.aggregation.files import file_digest, open_blob
+from fabric_fl.aggregation.files import Fingerprint, file_digest, open_blob
 from fabric_fl.blobs.errors import BlobStoreError
 from fabric_fl.blobs.local import CHUNK, Directory
 from fabric_fl.blobs.remote import Remote
@@ -103,6 +103,14 @@ class BlobStore:
             BlobUnreachableError: The store does not answer.
         """
         return self._place.path(_checked(digest), size)
+
+    def verified(self, digest: str) -> Fingerprint | None:
+        """The fingerprint of the file that `path` gives, as it was when its digest was found right."""
+        return self._place.verified(_checked(digest))
+
+    def nearby(self, digest: str, size: int) -> Path | None:
+        """The file that this size and name is of in a directory that this machine reads; nobody has verified it."""
+        return self._place.nearby(_checked(digest), size)
 
     def read(self, digest: str, size: int) -> bytes:
         """The blob itself; see `path`."""

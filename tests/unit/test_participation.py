@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_stores import Damaging
 from organisations import BUDGET, ORGANISATIONS, TASK, Consortium, FlippedBit
 
 from fabric_fl.aggregation import AggregationWorker
@@ -172,24 +173,11 @@ def test_an_update_that_one_validator_alone_can_read_is_left_out_for_all_alike(
     assert ledger.model(TASK, 1).attested_by == ORGANISATIONS
 
 
-class OtherBytes(BlobStore):
-    """Serves, under the right name, an update with one byte changed."""
-
-    def adopt(self, path: Path, digest: str) -> None:
-        size = path.stat().st_size
-        super().adopt(path, digest)
-        path = self.path(digest, size)
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1
-        path.chmod(0o600)
-        path.write_bytes(bytes(content))
-
-
 def test_bytes_that_do_not_match_their_digest_are_refused_by_every_validator_alike(
     consortium: Consortium, tmp_path: Path
 ) -> None:
     consortium.create_task(k=3, rounds=1)
-    store = OtherBytes(tmp_path / "forger")
+    store = Damaging(tmp_path / "forger")
     others = {**consortium.stores, "Org2MSP": store}
     consortium.run(
         [consortium.participant(one, others=others) for one in ("Org1MSP", "Org3MSP")]

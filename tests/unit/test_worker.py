@@ -154,7 +154,8 @@ def test_the_peak_of_memory_depends_on_neither_the_model_nor_the_number_of_updat
     elements = 8 << 20
     model = Tensors.in_order([("k", np.zeros(elements, np.float32))])
     update = Tensors.in_order([("k", np.ones(elements, np.int32))])
-    updates = tuple(write_update(tmp_path, f"Org{i}MSP", update, 10) for i in range(count))
+    updates = [write_update(tmp_path, f"Org{i}MSP", update, 10) for i in range(count)]
+    updates = tuple(replace(update, copy=tmp_path / update.digest) for update in updates)
     inputs = make_round(tmp_path / "small")
     inputs = replace(inputs, model=write(ModelBlob(model), tmp_path / "base"), updates=updates)
     with AggregationWorker() as worker:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric_fl.aggregation.errors import AggregationError, BlobError, WorkerError
-from fabric_fl.aggregation.files import BlobFile
+from fabric_fl.aggregation.files import BlobFile, Fingerprint
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
 from fabric_fl.errors import FabricFLError
 
@@ -27,7 +27,14 @@ def inputs_to_json(inputs: RoundInputs) -> Json:
 
 def inputs_from_json(value: Json) -> RoundInputs:
     updates = tuple(
-        UpdateInput(**{**update, "path": None if update["path"] is None else Path(update["path"])})
+        UpdateInput(
+            **{
+                **update,
+                "path": None if update["path"] is None else Path(update["path"]),
+                "copy": None if update["copy"] is None else Path(update["copy"]),
+                "verified": _fingerprint(update),
+            }
+        )
         for update in value["updates"]
     )
     state = None if value["state"] is None else file_from_json(value["state"])
@@ -48,7 +55,7 @@ def file_to_json(file: BlobFile) -> Json:
 
 
 def file_from_json(value: Json) -> BlobFile:
-    return BlobFile(Path(value["path"]), value["digest"], value["size"])
+    return BlobFile(Path(value["path"]), value["digest"], value["size"], _fingerprint(value))
 
 
 def error_to_json(error: FabricFLError) -> Json:
@@ -69,6 +76,13 @@ def error_from_json(value: Mapping[str, Any]) -> FabricFLError:
             refused=value["refused"],
         )
     return kind(value["message"], code=value["code"], remedy=value["remedy"])
+
+
+def _fingerprint(value: Json) -> Fingerprint | None:
+    if value["verified"] is None:
+        return None
+    inode, size, modified, changed = value["verified"]
+    return inode, size, modified, changed
 
 
 def _shallow(value: RoundInputs | AggregationResult) -> Json:

@@ -5,8 +5,8 @@
     CONFORMANCE_NETWORK=/path/to/.network pytest tests/conformance    a network that runs already
 
 That directory holds one folder for each of at least three organisations, as `fabric-fl network up` writes them. On its
-channel `fl` run the contract in kv_contract.py under the names `kv` (the channel's default endorsement policy) and
-`kv-any` (endorsed by any one peer of the organisations).
+channel `fl` run the contract in kv_contract.py under the names `kv` (the channel's default endorsement policy),
+`kv-any` (endorsed by any one peer of the organisations) and `kv-two` (which only the first two organisations run).
 """
 
 import datetime

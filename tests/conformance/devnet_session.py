@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from fabric_network import ANY, CHANNEL, MAJORITY
+from fabric_network import ANY, CHANNEL, MAJORITY, TWO
 
 from fabric_fl.devnet.ca.authority import certificate_pem, subject_name
 from fabric_fl.devnet.identity import Organization
@@ -28,7 +28,7 @@ START = 30  # seconds that a process may take
 def devnet(home, **changes):
     """Run the network; yield the directory of its connection profiles."""
     with ExitStack() as stack:
-        addresses = {name: stack.enter_context(chaincode(name, home)) for name in (MAJORITY, ANY)}
+        addresses = {name: stack.enter_context(chaincode(name, home)) for name in (MAJORITY, ANY, TWO)}
         config = home / "devnet.json"
         config.write_text(json.dumps(configuration(home, addresses) | changes))
         ready = home / "ready.json"
@@ -56,7 +56,7 @@ def write_late(authority, msp_id, write, folder):
 def configuration(home, addresses):
     names = [f"org{number}" for number in range(1, ORGANISATIONS + 1)]
     msp_ids = [f"{name.capitalize()}MSP" for name in names]
-    policies = {MAJORITY: None, ANY: "OR({})".format(",".join(f"'{msp_id}.peer'" for msp_id in msp_ids))}
+    policies = {ANY: "OR({})".format(",".join(f"'{msp_id}.peer'" for msp_id in msp_ids))}
     return {
         "schema": 1,
         "channel": CHANNEL,
@@ -65,8 +65,12 @@ def configuration(home, addresses):
         "organisations": [{"name": name, "msp_id": msp_id} for name, msp_id in zip(names, msp_ids, strict=True)],
         "batch": {"max_bytes": 10 * 2**20},
         "chaincodes": [
-            # One process serves all three organisations, each on a stream of its own.
-            {"name": name, "endorsement": policies[name], "addresses": dict.fromkeys(msp_ids, address)}
+            # One process serves all organisations, each on a stream of its own.
+            {
+                "name": name,
+                "endorsement": policies.get(name),
+                "addresses": dict.fromkeys(msp_ids[: 2 if name == TWO else None], address),
+            }
             for name, address in addresses.items()
         ],
     }

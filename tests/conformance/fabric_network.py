@@ -19,6 +19,7 @@ from fabric_fl.gateway import Gateway, Timeouts, open_channel
 CHANNEL = "fl"
 MAJORITY = "kv"  # endorsed by a majority of the organisations, the channel's default
 ANY = "kv-any"  # the same contract, endorsed by any one peer of the channel's organisations
+TWO = "kv-two"  # the same contract, which only the first two organisations run, a majority of three
 
 
 class Organisation:

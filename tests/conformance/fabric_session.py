@@ -8,7 +8,7 @@ from dataclasses import replace
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from devnet_session import chaincode, write_late
-from fabric_network import ANY, MAJORITY
+from fabric_network import ANY, MAJORITY, TWO
 
 from fabric_fl import network
 from fabric_fl.devnet.ca.authority import CertificateAuthority
@@ -23,15 +23,19 @@ ORGANISATIONS = 3
 def fabric(home):
     """Run the network; yield the directory of its connection profiles."""
     consortium = replace(Consortium.default(ORGANISATIONS).on_free_ports(), batch=Batch(max_bytes=10 * 2**20))
-    policies = {MAJORITY: None, ANY: "OR({})".format(",".join(f"'{one}.peer'" for one in consortium.msp_ids))}
+    policies = {
+        MAJORITY: None,
+        ANY: "OR({})".format(",".join(f"'{one}.peer'" for one in consortium.msp_ids)),
+        TWO: None,
+    }
     root = home / "network"
     with ExitStack() as stack:
         stack.callback(network.down, root)
         network.up(consortium, home=root, engine="fabric")
         for name, policy in policies.items():
             address = stack.enter_context(chaincode(name, home, external.chaincode_id(name)))
-            # One process serves all three organisations, each on a stream of its own.
-            addresses = {one.name: address for one in consortium.organisations}
+            # One process serves all organisations, each on a stream of its own.
+            addresses = {one.name: address for one in consortium.organisations[: 2 if name == TWO else None]}
             external.deploy(name, addresses, home=root, policy=policy)
         authority = load_authority(root / "fabric" / "ca-org1")
         write_late(authority, "Org1MSP", lambda path, signer: write_own(path, authority, signer), root / "org1")

@@ -4,9 +4,10 @@ import secrets
 
 import grpc
 import pytest
-from fabric_network import ANY, CHANNEL
+from fabric_network import ANY, CHANNEL, TWO
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
+from fabric_protos.msp import identities_pb2
 from raw import Invocation, send, submit
 
 from fabric_fl.fabric import protoutil
@@ -27,6 +28,27 @@ def test_every_organisation_may_submit_through_its_own_gateway(network, key):
         contract = organisation.network.contract("kv")
         assert contract.submit("Increment", key) == b"%d" % (number + 1)
         assert contract.evaluate("Caller") == organisation.msp_id.encode()
+
+
+def test_an_organisation_whose_peer_does_not_run_the_chaincode_calls_it_through_its_own_gateway(network, key):
+    first, second, third = network.organisations[:3]
+    contract = third.network.contract(TWO)
+    transaction = contract.new_proposal("Increment", key).endorse()
+    assert endorsers_of(transaction) == {first.msp_id, second.msp_id}
+    assert transaction.submit().status().successful
+    assert contract.evaluate("Get", key) == b"1"
+    assert contract.evaluate("Caller") == third.msp_id.encode()
+    with pytest.raises(EndorseError) as caught:
+        contract.new_proposal("Increment", key, endorsing_organizations=[third.msp_id]).endorse()
+    assert caught.value.grpc_code is grpc.StatusCode.UNAVAILABLE
+    assert f"failed to find any endorsing peers for org(s): {third.msp_id}" in caught.value.message
+
+
+def endorsers_of(transaction):
+    """Return the MSP ids of those who signed it."""
+    envelope = gateway_pb2.PreparedTransaction.FromString(transaction.get_bytes()).envelope
+    action = protoutil.unpack_transaction(protoutil.unpack_envelope(envelope).payload.data)
+    return {identities_pb2.SerializedIdentity.FromString(one.endorser).mspid for one in action.endorsements}
 
 
 def test_a_refused_transaction_names_the_peer_and_what_the_contract_said(network, contract):

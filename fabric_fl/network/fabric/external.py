@@ -37,7 +37,8 @@ def deploy(
 
     Args:
         name: The chaincode's name.
-        addresses: ``host:port`` of its process by organisation; it may start later.
+        addresses: ``host:port`` of its process by organisation; it may start later. Organisations that are not named
+            neither install nor approve it: their gateways ask the others' peers.
         home: The network's directory.
         policy: Its endorsement policy in Fabric's words; None for the channel's default.
         timeout_s: How long everything together may take.
@@ -63,5 +64,6 @@ def deploy(
         place,
         time.monotonic() + timeout_s,
         runner_of(place).what_cannot_start,
+        topology.part(addresses.keys()),
     )
     return deployment.deploy(package(name), policy)

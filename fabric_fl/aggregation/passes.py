@@ -138,9 +138,9 @@ class Pass:
             AggregationError: FL-AGGREGATE-UNAVAILABLE, or what a stage raised.
         """
         parts = len(self.blocks)
-        base = Stage(lambda number: self.start.verify(number, parts))
+        base = [] if self.start.trusted else [Stage(lambda number: self.start.verify(number, parts))]
         try:
-            pipeline.run([*readers, base, *stages], parts, self.threads, self.window)
+            pipeline.run([*readers, *base, *stages], parts, self.threads, self.window)
         except AggregationError:
             self.start.require_verified()  # a base of other bytes explains whatever went wrong
             raise

@@ -121,6 +121,9 @@ class StartStream:
 
     Its digest is taken in the same pass that uses it; what was computed from it counts only after `require_verified`.
 
+    Attributes:
+        trusted: Whether its digest was found right before, and the file has not changed since.
+
     Raises:
         AggregationError: The file is missing or not what the ledger names.
         BlobError: The right bytes, but no state, or no model.
@@ -130,7 +133,7 @@ class StartStream:
         self._blob = inputs.state if inputs.state is not None else inputs.model
         self._hash, self._hashed = hashlib.sha256(), 0
         self._file = _open(self._blob)
-        self._trusted = self._blob.verified == fingerprint(os.fstat(self._file.fileno()))
+        self.trusted = self._blob.verified == fingerprint(os.fstat(self._file.fileno()))
         try:
             self._read_header("model" if inputs.state is None else "state")
         except BlobError:
@@ -154,8 +157,6 @@ class StartStream:
 
     def verify(self, part: int, parts: int) -> None:
         """Hash the file up to the end of one of equal parts, from where the last call stopped."""
-        if self._trusted:
-            return
         stop = self._blob.size * (part + 1) // parts
         while self._hashed < stop:
             data = os.pread(self._file.fileno(), min(_CHUNK, stop - self._hashed), self._hashed)
@@ -166,8 +167,10 @@ class StartStream:
 
     def require_verified(self) -> None:
         """Refuse what was read so far, if the file is not what the ledger names."""
+        if self.trusted:
+            return
         self.verify(0, 1)
-        if not self._trusted and self._hash.hexdigest() != self._blob.digest:
+        if self._hash.hexdigest() != self._blob.digest:
             raise _unavailable(self._blob, "its digest is another")
 
     def state(self, step: ServerStep, offset: int, count: int) -> State:

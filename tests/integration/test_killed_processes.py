@@ -11,7 +11,7 @@ from task_processes import Network, finish, running_network, undisturbed
 
 from fabric_fl.network.consortium import Consortium
 
-STEPS = ("trained", "journaled", "submitted", "published", "revealed", "fetched", "aggregated", "scored", "attested")
+STEPS = ("trained", "journaled", "submitted", "published", "revealed", "aggregated", "scored", "attested")
 LATE_STEPS = ("committed", "opened")
 
 

@@ -32,7 +32,7 @@ CREATE TABLE private_state (namespace TEXT, collection TEXT, key BLOB, value BLO
     block INTEGER NOT NULL, tx INTEGER NOT NULL, PRIMARY KEY (namespace, collection, key)) WITHOUT ROWID;
 CREATE TABLE transient (tx_id TEXT PRIMARY KEY, height INTEGER NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
 """
-_PREFIX = "fabric-devnet-"
+_PREFIX = "fabric-ledger-"
 _IDLE_READERS = 16
 _LOCKED_BY_THEN = 60.0
 """Seconds after which a directory whose lock is free is abandoned, not just being made."""

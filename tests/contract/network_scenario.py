@@ -102,20 +102,16 @@ class NetworkScenario(GatewayScenario):
         assert {function for _, function, *_ in calls} == {kind}
         transactions = self.endorsed(calls)
         self.answers = [json.loads(one.result) for one in transactions]
-        return dict(Counter(one.name for one in self.ordered(transactions)))
-
-    def ordered(self, transactions: Sequence[Transaction]) -> list[Status]:
-        """Orders transactions in one block, in their order."""
-        found = one_block(self.network, transactions)
-        assert len({one.block_number for one in found}) == 1, "they did not meet in one block"
-        return found
+        return dict(Counter(one.name for one in one_block(self.network, transactions)))
 
 
 def one_block(network: Network, transactions: Sequence[Transaction]) -> list[Status]:
-    """Holds ordering up until all transactions are with the orderer."""
+    """Has transactions ordered in one block, in their order: nothing is ordered until all are with the orderer."""
     network.fault("stall_ordering")
     try:
         submitted = [one.submit() for one in transactions]
     finally:
         network.fault("resume_ordering")
-    return [one.status() for one in submitted]
+    found = [one.status() for one in submitted]
+    assert len({one.block_number for one in found}) == 1, "they did not meet in one block"
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,6 +66,6 @@ def race(scenario: NetworkScenario, *calls: tuple[str, Act]) -> tuple[list[Any],
         finally:
             scenario.network.fault("resume_ordering")
         answers = [one.result() for one in running]
-    firsts: Sequence[Status] = [racer.fates[0] for racer in racers]
+    firsts = [racer.fates[0] for racer in racers]
     assert len({one.block_number for one in firsts}) == 1, "they did not meet in one block"
     return answers, [one.name for one in firsts]

@@ -26,7 +26,7 @@ ALL_VALID = {"VALID": 64}
 
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[NetworkScenario]:
-    network = Network(64, endorsing=3, settings={"endorsement": ENDORSERS, "batch": BATCH})
+    network = Network(64, endorsing=3, settings={"endorsement": ENDORSERS, "batch": BATCH}, time_limit=90)
     with NetworkScenario.on(network) as scenario:
         yield scenario
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,6 +151,38 @@ INVARIANTS = (
 )
 
 
+def accounts(state: Mapping[str, bytes]) -> dict[str, int]:
+    """What everybody must hold by all records that were ever the cause of a payment."""
+    holds: Counter[str] = Counter()
+
+    def move(payer: str | None, payee: str | None, amount: int) -> None:
+        for who, change in ((payer, -amount), (payee, amount)):
+            if who is not None:
+                holds[who] += change
+
+    for key, data in state.items():
+        one = DECODED(data)
+        if key.startswith("token/issue/") and one["issued"]:
+            move(None, one["to"], one["amount"])
+        elif key.startswith(("token/transfer/", "token/spending/")):
+            move(one.get("owner") or one["sender"], one["to"], one["amount"])
+        elif key.startswith(("market/order/", "market/offer/")):
+            owner = one.get("seller") or one["buyer"]
+            taker = one["buyer"] if "seller" in one else one["provider"]
+            payee = {"settled": taker, "refunded": owner, "withdrawn": owner, "cancelled": owner}.get(one["status"])
+            move(owner, payee, one["amount"])
+        elif key.startswith("task/"):
+            move(one["sponsor"], None, one["budget"])
+        elif key.startswith("settlement/"):
+            for who, amount in one["payments"].items():
+                move(None, who, amount)
+        elif key.startswith("head/") and one["status"] != "running" and not one["unsettled"]:
+            settled = [DECODED(state[name]) for name in state if name.startswith(f"settlement/{one['task']}/")]
+            task = DECODED(state[f"task/{one['task']}"])
+            move(None, task["sponsor"], task["budget"] - sum(sum(each["payments"].values()) for each in settled))
+    return {who: amount for who, amount in holds.items() if amount}
+
+
 @dataclass
 class Books:
     """A ledger's world state, kept from what its valid transactions wrote, and every id that an entry ever had."""
@@ -176,3 +209,11 @@ class Books:
         assert state == self.state, "the world state is not what valid transactions wrote"
         held = sum(DECODED(data)["amount"] for key, data in state.items() if key.startswith(HELD))
         assert held == (DECODED(state["token/supply"])["supply"] if "token/supply" in state else 0)
+
+    def close(self) -> None:
+        """Check that everybody holds what all causes of payments since the beginning account for."""
+        held: Counter[str] = Counter()
+        for key, data in self.state.items():
+            if key.startswith("token/entry/"):
+                held[DECODED(data)["owner"]] += DECODED(data)["amount"]
+        assert accounts(self.state) == held

@@ -6,7 +6,9 @@ endorsed on one state, `ledger_walk.Walk` compares after every block, `ledger_in
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 from contract_scenario import ORGANISATIONS, TASK, Scenario, caller
@@ -40,7 +42,7 @@ SOON = ("round committed", "round aborted", "round paid", "task finished", "offe
 @pytest.mark.soak
 def test_any_walk_of_concurrent_callers_leaves_what_the_model_says(record_property, pytestconfig):
     wanted = times(1500, 100_000)
-    done = explore(worlds=times(8, 480))
+    done = explore(worlds=times(8, 560))
     record_property("count", done["steps"])
     record_property("seed", pytestconfig.getoption("hypothesis_seed"))
     for name, number in sorted(done.items()):
@@ -70,7 +72,7 @@ def test_what_fails_is_shrunk_to_a_few_calls(monkeypatch, capsys):
     init = Walk.__init__
     monkeypatch.setattr(Walk, "__init__", lambda self: init(self, Generous(FOUNDERS)))
     with pytest.raises(AssertionError) as failure:
-        explore(5, 30, Phase.generate, Phase.shrink)
+        explore(5, 20, Phase.generate, Phase.shrink)
     reported = "\n".join([*getattr(failure.value, "__notes__", []), capsys.readouterr().out])
     assert "tokens:Transfer" in reported
     assert 1 <= reported.count("state.order(") <= 3
@@ -145,6 +147,16 @@ def test_each_invariant_finds_what_breaks_it(invariant):
     with pytest.raises(AssertionError):
         invariant(Change(ORG1, "tokens:Transfer", ({"amount": 5},), before, writes))
     invariant(Change(ORG1, "tokens:Transfer", ({"amount": 5},), before, {}))
+
+
+@pytest.mark.parametrize("name", ["ledger_model", "member_model", "round_model", "pay_model", "ledger_invariants"])
+def test_the_model_and_the_invariants_know_no_rule(name):
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    imports = [
+        node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "fl_chaincode" in str(node.module)
+    ]
+    assert {f"{node.module}.{one.name}" for node in imports for one in node.names} <= {"fl_chaincode.canonical.H"}
+    assert not any(one.name.startswith("fl_") for n in ast.walk(tree) if isinstance(n, ast.Import) for one in n.names)
 
 
 def test_a_vote_ahead_of_its_round_counts_in_it():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ledger_model import Model
-from walk_rounds import ANYBODY, WHO, RoundCalls
+from walk_rounds import ANYBODY, STRANGER, WHO, RoundCalls
 from walk_spelling import Call
 
 from fl_chaincode.canonical import H
@@ -124,6 +124,8 @@ class Calls(RoundCalls):
             return (who, "consortium:Init")
         if kind == 7 and self.chance(0.3):
             return (who, "participants:Withdraw")
+        if kind == 8:
+            return (STRANGER, *self.pick([("participants:Update", {"name": "x"}), ("participants:Withdraw",)]))
         return (who, self.pick(["participants:Suspend", "participants:Reinstate"]))
 
     def motion_campaign(self) -> list[Call]:

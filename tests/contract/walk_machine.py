@@ -50,6 +50,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.walk.block(data.draw(blocks(self.walk.calls)))
 
     def teardown(self) -> None:
+        self.walk.books.close()
         self.tally.update(self.walk.count())
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 WHO = ORGANISATIONS[:4]
 ANYBODY = (*ORGANISATIONS[:4], *ORGANISATIONS[:4], ORGANISATIONS[4])
+STRANGER = "Org6MSP"  # never registers
 PURPOSES = ("sepsis", "stroke")
 
 

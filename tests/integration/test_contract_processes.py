@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "contract"))  # the walk is the 
 
 from contract_scenario import EVERY_ROLE, ORGANISATIONS
 from ledger_walk import seeded
+from walk_rounds import STRANGER
 
 from fl_chaincode import FLError
 from fl_chaincode.caller import Caller
@@ -102,7 +103,7 @@ def started(number: int) -> ChaincodeProcess:
 def test_two_processes_read_and_write_the_same_bytes(tmp_path, record_property):
     wanted = times(300, 10_000)
     creators = {}
-    for who in ORGANISATIONS:
+    for who in (*ORGANISATIONS, STRANGER):
         for roles in ROLES:
             certificate = issue(tmp_path, f"{who}-{roles[-5:]}", {"fl.roles": roles}, unit="client")
             creators[who, roles] = creator_of(who, certificate.cert_pem)

@@ -12,7 +12,7 @@ from fabric_fl.audit.finding import Finding
 from fabric_fl.task_status import Attested, ScoredRound, SubmittedUpdate
 from fl_chaincode import hashes, selection, settlement
 from fl_chaincode.decision import proven
-from fl_chaincode.records import ABORTED, Model, Opening, Round, Settlement, Task
+from fl_chaincode.records import ABORTED, RUNNING, Head, Model, Opening, Round, Settlement, Task
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,22 @@ def check(records: RoundRecords) -> Iterator[Finding]:
     yield from _scores(records, openings)
     if records.scored is not None and records.scored.settlement is not None:
         yield from _settlement(records, records.scored.settlement, openings)
+
+
+def escrow(task: Task, head: Head, settlements: Sequence[Settlement], held: int) -> Iterator[Finding]:
+    """Yields what is wrong with what is left of a task's budget: all that no settlement paid, until the sponsor has it.
+
+    Args:
+        task: The task.
+        head: Where it stands.
+        settlements: Of all its rounds.
+        held: What the ledger holds for it.
+    """
+    rest = task.budget - sum(sum(one.payments.values()) for one in settlements)
+    expected = rest if head.status == RUNNING or head.unsettled else 0
+    if held != expected:
+        message = f"the task's escrow holds {held}; after all payments and returns it is {expected}"
+        yield Finding("payments", task.sponsor, message)
 
 
 def _selection(records: RoundRecords) -> Iterator[Finding]:

@@ -20,13 +20,13 @@ from fabric_fl.aggregation import (
     UpdateInput,
     aggregate,
 )
-from fabric_fl.audit.checks import RoundRecords, check
+from fabric_fl.audit.checks import RoundRecords, check, escrow
 from fabric_fl.audit.finding import Finding
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
 from fabric_fl.task_status import SubmittedUpdate
-from fl_chaincode.records import COMMITTED, Model, Round, Task
+from fl_chaincode.records import COMMITTED, Escrow, Model, Round, Task
 
 __all__ = ["RoundReplay", "replay"]
 
@@ -78,6 +78,8 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
     models = CommittedModels(ledger, reader, task, patience=0)
     files: _Files | None = (models.weights(0), None)
     settled = {scored.round: scored for scored in ledger.scores(task_id).rounds}
+    settlements = [scored.settlement for scored in settled.values() if scored.settlement is not None]
+    head, held = ledger.status(task_id).head, ledger.record(Escrow.key_of(task_id))["amount"]
     before: Round | None = None
     refused: Mapping[str, str] = {}
     for round_ in ledger.rounds(task_id):
@@ -99,6 +101,8 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
         )
         refused = record.refused
         findings = list(check(records))
+        if round_.j == head.j:
+            findings += escrow(task, head, settlements, held)
         outcome = _recomputed(records, models, reader, files, folder)
         if isinstance(outcome, Finding):
             yield RoundReplay(round_.number, round_.j, record.digest, None, (*findings, outcome))

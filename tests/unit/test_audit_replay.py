@@ -85,6 +85,10 @@ class Doctored(FLLedger):
         )
         return dataclasses.replace(board, rounds=rounds)
 
+    def record(self, key: str) -> dict[str, Any]:
+        found = super().record(key)
+        return self._changes["escrow"](found) if key == f"token/escrow/{TASK}" and "escrow" in self._changes else found
+
 
 def of(organisation: str, **fields: Any) -> Callable[[Any], Any]:
     """Changes the record of one organisation."""
@@ -279,7 +283,6 @@ def test_a_metric_that_is_no_median_is_found(consortium: Consortium, tmp_path: P
 
 def test_a_payment_that_is_not_due_names_who_got_it(consortium: Consortium, tmp_path: Path) -> None:
     paid = true_settlement(consortium).payments
-    assert paid
     lucky = sorted(paid)[0]
     found = differences(consortium, tmp_path, settlement=setting(payments={**paid, lucky: paid[lucky] + 1}))
     assert found == {("payments", lucky)}
@@ -289,6 +292,32 @@ def test_a_payment_that_is_missing_names_who_did_not_get_it(consortium: Consorti
     paid = dict(true_settlement(consortium).payments)
     unlucky, _ = paid.popitem()
     assert differences(consortium, tmp_path, settlement=setting(payments=paid)) == {("payments", unlucky)}
+
+
+def test_an_escrow_that_holds_something_after_the_end_names_its_sponsor(consortium: Consortium, tmp_path: Path) -> None:
+    ledger = Doctored(consortium.ledgers["Org1MSP"], escrow=lambda record: record | {"amount": 1})
+    *others, last = replayed(consortium, ledger, tmp_path)
+    assert all(one.identical for one in others)
+    assert [(one.what, one.organisation) for one in last.findings] == [("payments", "Org1MSP")]
+
+
+def test_the_escrow_of_a_task_that_goes_on_holds_what_was_not_paid_yet(
+    tmp_path: Path, worker: AggregationWorker
+) -> None:
+    consortium = Consortium(tmp_path, worker=worker)
+    consortium.create_task(rounds=9, k=3, min_updates=3, patience_s=60)
+    ledger = consortium.ledgers["Org1MSP"]
+    consortium.run(until=lambda: len(settled(ledger)) >= 2)
+    assert ledger.status(TASK).head.status == "running"
+    assert all(one.identical for one in replayed(consortium, ledger, tmp_path / "audit"))
+    lying = Doctored(ledger, escrow=lambda record: record | {"amount": record["amount"] - 1})
+    *others, last = replayed(consortium, lying, tmp_path / "again")
+    assert all(one.identical for one in others)
+    assert {(one.what, one.organisation) for one in last.findings} == {("payments", "Org1MSP")}
+
+
+def settled(ledger: FLLedger) -> list[Settlement]:
+    return [one.settlement for one in ledger.scores(TASK).rounds if one.settlement is not None]
 
 
 def test_a_share_of_another_round_is_found(consortium: Consortium, tmp_path: Path) -> None:

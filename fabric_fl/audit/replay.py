@@ -25,8 +25,8 @@ from fabric_fl.audit.finding import Finding
 from fabric_fl.blobs import BlobReader, BlobUnavailableError
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
-from fabric_fl.task_status import SubmittedUpdate
-from fl_chaincode.records import COMMITTED, Escrow, Model, Round, Task
+from fabric_fl.task_status import ScoredRound, SubmittedUpdate
+from fl_chaincode.records import COMMITTED, Escrow, Head, Model, Round, Task
 
 __all__ = ["RoundReplay", "replay"]
 
@@ -77,9 +77,9 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
     task = ledger.task(task_id)
     models = CommittedModels(ledger, reader, task, patience=0)
     files: _Files | None = (models.weights(0), None)
-    settled = {scored.round: scored for scored in ledger.scores(task_id).rounds}
-    settlements = [scored.settlement for scored in settled.values() if scored.settlement is not None]
-    head, held = ledger.status(task_id).head, ledger.record(Escrow.key_of(task_id))["amount"]
+    scores, head, held = _accounts(ledger, task_id)
+    settled = {scored.round: scored for scored in scores}
+    settlements = [scored.settlement for scored in scores if scored.settlement is not None]
     before: Round | None = None
     refused: Mapping[str, str] = {}
     for round_ in ledger.rounds(task_id):
@@ -114,6 +114,15 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
         files = (outcome.model, outcome.state)
         if not same:
             files = _committed(models, round_.j) or files
+
+
+def _accounts(ledger: FLLedger, task_id: str) -> tuple[tuple[ScoredRound, ...], Head, int]:
+    """Reads settlements, head and escrow as of one moment, also of a task that goes on meanwhile."""
+    while True:
+        head, held = ledger.status(task_id).head, ledger.record(Escrow.key_of(task_id))
+        scores = ledger.scores(task_id).rounds
+        if (ledger.status(task_id).head, ledger.record(Escrow.key_of(task_id))) == (head, held):
+            return scores, head, held["amount"]
 
 
 def _recomputed(

@@ -1,8 +1,9 @@
-"""What an update makes of a channel's configuration, written from Fabric's documentation, with none of our code."""
+"""Any channel's configuration, and what an update makes of it, written from Fabric's documentation, not our code."""
 
 from __future__ import annotations
 
 from fabric_protos.common import configtx_pb2
+from hypothesis import strategies as st
 
 Group = configtx_pb2.ConfigGroup
 
@@ -39,3 +40,28 @@ def applied(current: Group, read: Group, written: Group) -> Group:
             assert inner.version == 0
             result.groups[name].CopyFrom(inner)
     return result
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+VALUES = st.builds(
+    lambda version, value: configtx_pb2.ConfigValue(version=version, value=value, mod_policy="Admins"),
+    st.integers(0, 3),
+    st.sampled_from([b"", b"x", b"y"]),
+)
+POLICIES = st.builds(lambda version: configtx_pb2.ConfigPolicy(version=version, mod_policy="Admins"), st.integers(0, 3))
+
+
+def groups(children: st.SearchStrategy[Group] | None) -> st.SearchStrategy[Group]:
+    return st.builds(
+        lambda version, mod_policy, values, policies, inner: Group(
+            version=version, mod_policy=mod_policy, values=values, policies=policies, groups=inner
+        ),
+        st.integers(0, 3),
+        st.sampled_from(["Admins", "Writers"]),
+        st.dictionaries(NAMES, VALUES, max_size=2),
+        st.dictionaries(NAMES, POLICIES, max_size=2),
+        st.dictionaries(NAMES, children, max_size=2) if children is not None else st.just({}),
+    )
+
+
+TREES = groups(groups(groups(None)))

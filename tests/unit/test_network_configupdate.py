@@ -1,13 +1,12 @@
 """Changes of a channel's configuration: what an update holds, and that applying it gives what was wanted."""
 
 import pytest
-from config_updates import Group, applied
+from config_updates import TREES, Group, applied
 from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.msp import msp_config_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 from fabric_protos.orderer.etcdraft import configuration_pb2
 from hypothesis import given
-from hypothesis import strategies as st
 
 from fabric_fl.network import NetworkError
 from fabric_fl.network.fabric import configchange
@@ -34,31 +33,6 @@ def without_versions(group):
     for name, inner in group.groups.items():
         copy.groups[name].CopyFrom(without_versions(inner))
     return copy
-
-
-NAMES = st.sampled_from(["a", "b", "c"])
-VALUES = st.builds(
-    lambda version, value: configtx_pb2.ConfigValue(version=version, value=value, mod_policy="Admins"),
-    st.integers(0, 3),
-    st.sampled_from([b"", b"x", b"y"]),
-)
-POLICIES = st.builds(lambda version: configtx_pb2.ConfigPolicy(version=version, mod_policy="Admins"), st.integers(0, 3))
-
-
-def groups(children):
-    return st.builds(
-        lambda version, mod_policy, values, policies, inner: Group(
-            version=version, mod_policy=mod_policy, values=values, policies=policies, groups=inner
-        ),
-        st.integers(0, 3),
-        st.sampled_from(["Admins", "Writers"]),
-        st.dictionaries(NAMES, VALUES, max_size=2),
-        st.dictionaries(NAMES, POLICIES, max_size=2),
-        st.dictionaries(NAMES, children, max_size=2) if children is not None else st.just({}),
-    )
-
-
-TREES = groups(groups(groups(None)))
 
 
 @given(TREES, TREES)

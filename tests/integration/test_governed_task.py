@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from devnet_tasks import Tasks, three_organisations
 from organisations import ORGANISATIONS
 
+from fabric_fl import audit
+from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.fabric.profile import ConnectionProfile
 from fabric_fl.ledger import LedgerRefused
 
 T = TypeVar("T")
@@ -96,3 +100,18 @@ def test_elections_that_meet_in_a_block_take_effect_with_the_next_round(tasks: T
     assert (first.validators, second.validators, second.term) == (ORGANISATIONS, (ORG1, ORG3), 1)
     assert ledgers[ORG1].model(task, 2).attested_by == (ORG1, ORG3)
     assert ledgers[ORG2].todo() == ()
+
+
+@pytest.mark.parametrize("task", ["governed", "elected"])
+def test_what_was_governed_is_recomputed_and_its_export_holds(tasks: Tasks, tmp_path: Path, task: str) -> None:
+    """A cancelled task with declarations, and one whose validators were elected in the middle."""
+    settings = ConnectionProfile.load(tasks.folder(ORG1)).participant
+    others = {msp_id: BlobStore(url) for msp_id, url in settings.stores.items() if msp_id != ORG1}
+    reader = BlobReader(BlobStore(settings.store), others)
+    assert all(one.identical for one in audit.replay(tasks.ledgers[ORG1], reader, task, tmp_path / "replay"))
+    with tasks.network.gateway("org1") as gateway:
+        audit.export(gateway.network(tasks.network.channel), "fl", task, tmp_path / "export.tar", reader)
+    found = audit.verify(tmp_path / "export.tar")
+    assert found.findings == ()
+    assert found.holds
+    assert len(found.rounds) == tasks.ledgers[ORG1].latest_model(task).j

@@ -9,9 +9,9 @@ References:
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fl_chaincode import access, args, repetition, tokens
+from fl_chaincode.answers import Allowed
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
@@ -96,7 +96,7 @@ def transfer_from(state: Writer, caller: Caller, order: SpendingOrder) -> Spendi
     return record
 
 
-def allowance(state: Reader, owner: str, spender: str) -> dict[str, Any]:
+def allowance(state: Reader, owner: str, spender: str) -> Allowed:
     """Return what a spender may still spend of an owner's tokens."""
     return {"owner": owner, "spender": spender, "amount": _allowance(state, owner, spender).amount}
 

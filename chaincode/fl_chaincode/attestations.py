@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_chaincode import args, lookup, scores
+from fl_chaincode.answers import Attested
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
@@ -116,7 +117,7 @@ def _check_content(state: Writer, round_: Round, attestation: Attestation) -> No
         raise FLError("FL-SCORE-UNUSED", f"task {one.task} is not scored")
 
 
-def read(state: Reader, task_id: str, number: int, organisation: str) -> dict[str, Any]:
+def read(state: Reader, task_id: str, number: int, organisation: str) -> Attested:
     """Return one organisation's attestation of a round, and the scores that it opened."""
     lookup.round_record(state, task_id, number)
     stored = state.get(Attestation, task_id, number, organisation)
@@ -125,7 +126,7 @@ def read(state: Reader, task_id: str, number: int, organisation: str) -> dict[st
     return {"attestation": stored, "opening": state.get(Opening, task_id, number, organisation)}
 
 
-def list_round(state: Reader, task_id: str, number: int) -> list[dict[str, Any]]:
+def list_round(state: Reader, task_id: str, number: int) -> list[Attested]:
     """Return all attestations of a round, each with the opened scores."""
     round_ = lookup.round_record(state, task_id, number)
     openings = lookup.openings(state, round_)

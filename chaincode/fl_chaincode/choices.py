@@ -5,10 +5,10 @@ Choices are actions like those of duties.py, but nothing waits for them and nobo
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from fl_chaincode import cancellation, elections
-from fl_chaincode.duties import Action
+from fl_chaincode.answers import Action
 from fl_chaincode.market_records import ORDER
 from fl_chaincode.records import RUNNING, Ballot, Consortium, Election, Head, Issue, Lock, Motion, Round, Task
 from fl_chaincode.state import Reader
@@ -61,4 +61,4 @@ def _disputes(state: Reader, me: str) -> Iterator[Action]:
 
 
 def _choice(function: str, **about: Any) -> Action:
-    return {"function": function, "when": CHOICE, **about}
+    return cast(Action, {"function": function, "when": CHOICE, **about})

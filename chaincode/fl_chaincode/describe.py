@@ -105,6 +105,18 @@ def _component(kind: type[Value], components: dict[str, Schema]) -> None:
     }
 
 
+def _answer(kind: Any, components: dict[str, Schema]) -> None:
+    hints = typing.get_type_hints(kind)
+    components[kind.__name__] = {
+        "$id": kind.__name__,
+        "type": "object",
+        "description": summary(kind),
+        "properties": {name: schema_of(hint, components) for name, hint in hints.items()},
+        "required": [name for name in hints if name in kind.__required_keys__],
+        "additionalProperties": False,
+    }
+
+
 def schema_of(hint: Any, components: dict[str, Schema]) -> Schema:
     """Return the schema of a value with this type; parts of records are added to the components."""
     if hint in _PLAIN:
@@ -117,7 +129,7 @@ def schema_of(hint: Any, components: dict[str, Schema]) -> Schema:
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": schema_of(inner[1], components)}
     if hint.__name__ not in components:
-        _component(hint, components)
+        (_answer if typing.is_typeddict(hint) else _component)(hint, components)
     return {"$ref": f"#/components/schemas/{hint.__name__}"}
 
 

@@ -7,8 +7,9 @@ no rule of the ledger looks at a clock. tasks:Todo adds those of *choice*, see c
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from fl_chaincode.answers import Action
 from fl_chaincode.decision import DISPUTE, FIX, current_attestations, decide
 from fl_chaincode.records import (
     ABORT,
@@ -24,7 +25,6 @@ from fl_chaincode.records import (
     Task,
 )
 
-Action = dict[str, Any]
 NOW, PATIENCE = "now", "patience"
 
 
@@ -151,4 +151,4 @@ def _vote(standing: Standing, me: str, kind: str) -> Iterator[Action]:
 
 
 def _action(round_: Round, function: str, when: str = NOW, **vote: Any) -> Action:
-    return {"task": round_.task, "round": round_.number, "function": function, "when": when, **vote}
+    return cast(Action, {"task": round_.task, "round": round_.number, "function": function, "when": when, **vote})

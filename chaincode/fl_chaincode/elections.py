@@ -6,7 +6,7 @@ vote cannot meet a later V. Leaving the consortium changes nothing in tasks that
 
 from dataclasses import dataclass
 
-from fl_chaincode import access, args, lookup
+from fl_chaincode import access, answers, args, lookup
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
@@ -106,7 +106,7 @@ def _newest(state: Points, task_id: str) -> Round:
     return lookup.round_record(state, task_id, head.round)
 
 
-def read(state: Reader, task_id: str) -> dict[str, object]:
+def read(state: Reader, task_id: str) -> answers.Electorate:
     """Return a task's present validators, and who has voted for which others."""
     round_ = lookup.round_record(state, task_id, lookup.head(state, task_id).round)
     return {

@@ -1,13 +1,12 @@
 """What was traded: volumes and prices over all offers and orders that have been settled."""
 
-from typing import Any
-
+from fl_chaincode.answers import SoldService, TradedTokens, UnitPrice, Volumes
 from fl_chaincode.market_records import OFFER, ORDER, SETTLED
 from fl_chaincode.records import Lock, Offer, Order
 from fl_chaincode.state import Reader
 
 
-def volumes(state: Reader) -> dict[str, Any]:
+def volumes(state: Reader) -> Volumes:
     """Return what was sold in each currency and of each provider's services, and what is locked now.
 
     Sums are decimal text, because the same tokens can be traded any number of times.
@@ -19,7 +18,7 @@ def volumes(state: Reader) -> dict[str, Any]:
     }
 
 
-def _offers(state: Reader) -> dict[str, Any]:
+def _offers(state: Reader) -> dict[str, TradedTokens]:
     traded: dict[str, list[Offer]] = {}
     for offer in state.scan(Offer):
         if offer.status == SETTLED:
@@ -52,12 +51,12 @@ def _dearest(offers: list[Offer]) -> Offer:
     return found
 
 
-def _unit_price(offer: Offer) -> dict[str, int]:
+def _unit_price(offer: Offer) -> UnitPrice:
     """Return a price per token as a fraction: price / amount."""
     return {"price": offer.price, "amount": offer.amount}
 
 
-def _orders(state: Reader) -> dict[str, Any]:
+def _orders(state: Reader) -> dict[str, dict[str, SoldService]]:
     sold: dict[str, dict[str, list[Order]]] = {}
     for order in state.scan(Order):
         if order.status == SETTLED:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_chaincode import args, canonical
+from fl_chaincode.answers import KeyedRecord, RecordHistory, RecordPage, RecordVersion
 from fl_chaincode.args import Fields
 from fl_chaincode.codec import Record
 from fl_chaincode.errors import FLError
@@ -70,7 +71,7 @@ def read(state: Reader, key: str) -> Any:
     return canonical.decode(data)
 
 
-def page(state: Reader, request: PageRequest) -> dict[str, Any]:
+def page(state: Reader, request: PageRequest) -> RecordPage:
     """Return up to `size` records of a kind, with their keys, and the bookmark of the next page, null after the last.
 
     `where` names fields and the values that they must have.
@@ -79,7 +80,9 @@ def page(state: Reader, request: PageRequest) -> dict[str, Any]:
     _check_fields(kind, request.where)
     if not kind.KEY:
         only = state.get(kind)
-        found = [{"key": kind.key_of(), "record": only}] if only and _matches(only, request.where) else []
+        found: list[KeyedRecord] = (
+            [{"key": kind.key_of(), "record": only}] if only and _matches(only, request.where) else []
+        )
         return {"kind": request.kind, "records": found, "bookmark": None}
     parts = _beginning(kind, request.where)
     start, end = span(kind, *parts)
@@ -93,13 +96,13 @@ def page(state: Reader, request: PageRequest) -> dict[str, Any]:
     return {"kind": request.kind, "records": found, "bookmark": bookmark}
 
 
-def history(state: Reader, request: HistoryRequest) -> dict[str, Any]:
+def history(state: Reader, request: HistoryRequest) -> RecordHistory:
     """Return up to `size` versions of a record, the newest first, and the bookmark of the next page, null at the end.
 
     The bookmark is the transaction before it, so that newer versions do not move the pages. A version's time is what
     its client said.
     """
-    found: list[dict[str, Any]] = []
+    found: list[RecordVersion] = []
     bookmark, waits = None, request.bookmark is not None
     with closing(state.history(request.key)) as versions:
         for one in versions:
@@ -120,8 +123,8 @@ def history(state: Reader, request: HistoryRequest) -> dict[str, Any]:
 
 def _collect(
     state: Reader, kind: type[Record], request: PageRequest, start: str, end: str
-) -> tuple[list[dict[str, Any]], str | None]:
-    found: list[dict[str, Any]] = []
+) -> tuple[list[KeyedRecord], str | None]:
+    found: list[KeyedRecord] = []
     compared = 0
     with closing(state.scan_from(start, end)) as entries:
         for key, data in entries:

@@ -28,6 +28,13 @@ functions need a certificate of Fabric's unit client or admin, with the role tha
 anybody who can query the channel reads.
 """
 
+_KINDS = """
+## Records and answers
+
+What has a key is a record, and carries `"schema":1`; numbers in keys have eight digits. The rest are parts of records,
+and answers. A field with ? can be absent.
+"""
+
 
 def describe() -> dict[str, Any]:
     """Return what fl:Describe answers."""
@@ -44,7 +51,7 @@ def render() -> str:
     for contract in sorted(described["contracts"]):
         parts.append(f"\n## {contract}\n")
         parts += [_function(contract, one, components) for one in described["contracts"][contract]["transactions"]]
-    parts.append('\n## Records\n\nEach carries `"schema":1`; numbers in keys have eight digits.\n')
+    parts.append(_KINDS)
     parts += [_record(name, components[name]) for name in sorted(components) if "$id" in components[name]]
     parts.append("\n## Codes\n\n| code | what to do |\n|---|---|\n")
     parts += [f"| `{code}` | {_cell(text)} |\n" for code, text in sorted(described["errors"].items())]
@@ -151,7 +158,7 @@ def _text(schema: dict[str, Any]) -> str:
 
 def _record(name: str, schema: dict[str, Any]) -> str:
     key = f"\nKey: `{schema['key']}`\n" if "key" in schema else ""
-    rows = [f"| `{field}` | {_cell(_form(inner))} |" for field, inner in schema["properties"].items()]
+    rows = [f"| `{field}`{'' if needed else '?'} | {_cell(_form(inner))} |" for field, inner, needed in _fields(schema)]
     lines = [
         f"\n### {name}\n",
         f"{schema['description'].replace('``', '`')}\n{key}",

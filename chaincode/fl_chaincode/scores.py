@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fl_chaincode import args, lookup
+from fl_chaincode.answers import ScoreBoard
 from fl_chaincode.args import Fields, between
 from fl_chaincode.caller import Caller
 from fl_chaincode.canonical import MAX_INTEGER
@@ -70,7 +71,7 @@ def open_scores(state: Writer, caller: Caller, task_id: str, number: int, claim:
     return opening
 
 
-def list_task(state: Reader, task_id: str) -> dict[str, Any]:
+def list_task(state: Reader, task_id: str) -> ScoreBoard:
     """Return what each committed round scored and paid, and how often each trainer's updates were accepted."""
     task = lookup.task(state, task_id)
     settlements = {one.round: one for one in state.scan(Settlement, task_id)}

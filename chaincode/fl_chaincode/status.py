@@ -1,18 +1,18 @@
 """Where a task stands, and what the caller is to do: one query, for a participant and whoever watches."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from fl_chaincode import cancellation, choices, duties, lookup, settlement
+from fl_chaincode.answers import Action, Revealed, TaskStatus
 from fl_chaincode.caller import Caller
-from fl_chaincode.duties import Action, Standing, Unsettled
+from fl_chaincode.duties import Standing, Unsettled
 from fl_chaincode.records import ACTIVE, RUNNING, SETTLE, Declaration, Head, Participant, Reveal, Round, Task, Vote
 from fl_chaincode.state import Reader
 
 CREATED = "created"
 
 
-def status(state: Reader, caller: Caller, task_id: str) -> dict[str, Any]:
+def status(state: Reader, caller: Caller, task_id: str) -> TaskStatus:
     """Return where a task stands, and what the caller's organisation is to do in it now."""
     state.ahead([Task.key_of(task_id), Head.key_of(task_id), Participant.key_of(caller.msp_id)])
     task = lookup.task(state, task_id)
@@ -108,7 +108,7 @@ def _standing(
     )
 
 
-def _reveals(state: Reader, round_: Round) -> dict[str, Any]:
+def _reveals(state: Reader, round_: Round) -> dict[str, Revealed]:
     found = state.get_many(Reveal, [(round_.task, round_.number, participant) for participant in round_.selected])
     return {
         reveal.participant: {"digest": reveal.digest, "size": reveal.size, "num_examples": reveal.num_examples}

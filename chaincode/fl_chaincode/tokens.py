@@ -7,9 +7,9 @@ tasks hold in escrow and what orders and offers have locked always sum to the su
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fl_chaincode import access, args
+from fl_chaincode.answers import Balance, TotalSupply
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.canonical import MAX_INTEGER, H
@@ -140,7 +140,7 @@ def entry(owner: str, amount: int, cause: str, part: str) -> Entry:
     return Entry(id=H("fl/entry/v1", cause, part, owner), owner=owner, amount=amount, cause=cause)
 
 
-def balance_of(state: Reader, owner: str) -> dict[str, Any]:
+def balance_of(state: Reader, owner: str) -> Balance:
     """Return the sum of a participant's unspent entries."""
     return {"participant": owner, "balance": sum(one.amount for one in state.scan(Entry, owner))}
 
@@ -150,7 +150,7 @@ def entries(state: Reader, owner: str) -> list[Entry]:
     return list(state.scan(Entry, owner))
 
 
-def total_supply(state: Reader) -> dict[str, Any]:
+def total_supply(state: Reader) -> TotalSupply:
     """Return how many tokens were ever issued: as many as there are."""
     return {"supply": _supply(state)}
 

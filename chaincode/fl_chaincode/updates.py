@@ -5,9 +5,9 @@ cannot be opened, because the commitment names its participant.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from fl_chaincode import args, declarations, lookup
+from fl_chaincode.answers import SubmittedUpdate
 from fl_chaincode.args import Fields
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
@@ -107,7 +107,7 @@ def _check_opening(state: Writer, caller: Caller, round_: Round, claim: RevealCl
         raise FLError("FL-UPDATE-OPENING", f"this does not open what {caller.msp_id} submitted to round {number}")
 
 
-def read(state: Reader, task_id: str, number: int, participant: str) -> dict[str, Any]:
+def read(state: Reader, task_id: str, number: int, participant: str) -> SubmittedUpdate:
     """Return one participant's update of a round, and what it revealed."""
     lookup.round_record(state, task_id, number)
     update = state.get(Update, task_id, number, participant)
@@ -116,7 +116,7 @@ def read(state: Reader, task_id: str, number: int, participant: str) -> dict[str
     return {"update": update, "reveal": state.get(Reveal, task_id, number, participant)}
 
 
-def list_round(state: Reader, task_id: str, number: int) -> list[dict[str, Any]]:
+def list_round(state: Reader, task_id: str, number: int) -> list[SubmittedUpdate]:
     """Return all updates of a round, each with what was revealed."""
     round_ = lookup.round_record(state, task_id, number)
     return [read(state, task_id, number, participant) for participant in sorted(lookup.submitted(state, round_))]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from contract_scenario import ORG1, ORG2, TASK, Scenario, specification
+from every_call import ask_everything, call_everything
 from market_scenario import Market
 
 from fl_chaincode import FLError, args, probe, reference
@@ -169,6 +170,42 @@ def test_every_record_of_a_played_task_and_of_trade_fits_its_description(describ
             assert not fits(kinds[prefix], {**one["record"], "surplus": 1}, components)
             seen.add(kind.__name__)
     assert len(seen) > 15
+
+
+class Answering(Market):
+    """A history of calls and questions, every answer of which is compared with its description."""
+
+    def __init__(self, described: dict[str, Any]) -> None:
+        self.schemas = {name: one["returns"] for name, one in functions(described).items()}
+        self.components = described["components"]["schemas"]
+        self.checked: set[str] = set()
+        super().__init__()
+
+    def check(self, function: str, answer: Any) -> Any:
+        assert fits(self.schemas[function], answer, self.components), (function, answer)
+        if isinstance(answer, dict) and function != "records:Read":
+            assert function == "fl:Describe" or not fits(
+                self.schemas[function], {**answer, "surplus": 1}, self.components
+            )
+        self.checked.add(function)
+        return answer
+
+    def call(self, who: Any, function: str, *arguments: Any) -> Any:
+        answer = self.check(function, super().call(who, function, *arguments))
+        for one in self.organisations:
+            for question in [("tasks:Todo",), ("tasks:Status", TASK)][: 1 + ("tasks:Create" in self.checked)]:
+                self.check(question[0], json.loads(self.endorse(one, *question).outcome.payload))
+        return answer
+
+    def read(self, function: str, *arguments: Any) -> Any:
+        return self.check(function, super().read(function, *arguments))
+
+
+def test_every_answer_fits_its_description(described):
+    one = Answering(described)
+    call_everything(one)
+    ask_everything(one)
+    assert one.checked == set(FUNCTIONS)
 
 
 # How a decoder is asked

@@ -105,6 +105,9 @@ def _states(records: Records) -> Any:
     for one in records["declaration"]:
         if one["revoked"]:
             yield f"{one['participant']}/{one['purpose']}/{one['number']}", "declaration revoked"
+    for one in records["model"]:
+        for code in one["refused"].values():
+            yield f"{one['task']}/{one['j']}", f"model without {code}"
     for one in records["settlement"]:
         if one["payments"]:
             yield f"{one['task']}/{one['round']}", "round paid"

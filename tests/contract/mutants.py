@@ -165,6 +165,7 @@ ROUNDS = (
         "one for one in ranked if one not in moved] + [one for one in moved if one in eligible]",
         "one for one in ranked]",
     ),
+    Mutant("whom a rule left out is moved as if the update were invalid", "selection", " if code != DISTANT", ""),
 )
 ENDS = (
     Mutant("patience lasts one model longer", "stopping", ">= rule.patience:", "> rule.patience:"),

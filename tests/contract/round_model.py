@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ledger_model import Model
 
 EXAMPLES = 10  # that every update of the walk says it was trained on
+INVALID, DISTANT = "FL-BLOB-BOUND", "FL-RULE-DISTANCE"  # why updates are left out: their fault, or the rule's choice
 
 
 def model_digest(base: str, included: tuple[str, ...], wrong: str) -> str:
@@ -160,7 +161,10 @@ class Rounds:
             require(not (seen["status"] == "committed" and stored and stored["attempt"] == seen["attempt"]))
             require(claim["version"] == (stored["version"] + 1 if stored else 1))
             require(included | refused <= round_["reveals"] and not included & refused)
-            require(included <= set(claim["served"]) and len(included) >= task["spec"]["min_updates"])
+            outvoted = {one for one, code in claim["refused"].items() if code == DISTANT}
+            require(included | outvoted <= set(claim["served"]))
+            weighed = len(included) + len(outvoted) * (task["spec"]["aggregation"]["rule"] == "krum")
+            require(included and weighed >= task["spec"]["min_updates"])
             require(claim["scored"] is None or task["spec"]["scoring"]["rule"] != "none")
         for earlier, opening in claim["openings"]:
             require(earlier < number)
@@ -210,9 +214,9 @@ class Rounds:
     def commit(self: Model, task: dict[str, Any], round_: dict[str, Any], seen: dict[str, Any], result: Any) -> None:
         included, refused, wrong = result
         round_.update(status="committed", attempt=seen["attempt"], set=seen["set"], included=list(included))
-        invalid = [one for one, _ in refused]
+        invalid = [one for one, code in refused if code != DISTANT]
         round_["committed"], round_["outcast"] = result, dict(refused)
-        round_["missed"] = [one for one in round_["selected"] if one not in (*included, *invalid)]
+        round_["missed"] = [one for one in round_["selected"] if one not in included and one not in round_["outcast"]]
         task.update(j=round_["j"], base=model_digest(round_["base"], included, wrong))
         for number in task["unsettled"][:]:
             earlier = task["rounds"][number - 1]
@@ -237,7 +241,7 @@ class Rounds:
     def rerun(self: Model, task: dict[str, Any], round_: dict[str, Any], missed: list[str], invalid: Any = ()) -> None:
         seen, invalid = self.seen(round_), [one for one in sorted(invalid) if one not in missed]
         round_.update(status="aborted", attempt=seen["attempt"], set=seen["set"], missed=missed)
-        round_["refused"] = dict.fromkeys(invalid, "FL-BLOB-BOUND")
+        round_["refused"] = dict.fromkeys(invalid, INVALID)
         failed = [*missed, *invalid]
         self.follow(task, [one for one in round_["moved"] if one not in failed] + failed)
 

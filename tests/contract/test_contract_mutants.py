@@ -31,7 +31,7 @@ def test_all_mutants_are_different_and_fit_the_rules():
 @pytest.mark.soak
 def test_the_walk_finds_the_mutants_and_nothing_wrong_with_the_right_rules(record_property):
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
-    command = [sys.executable, str(HERE / "mutant_runner.py"), str(times(10, 60))]
+    command = [sys.executable, str(HERE / "mutant_runner.py"), str(times(12, 60))]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=times(100, 900)
     )

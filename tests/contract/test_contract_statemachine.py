@@ -15,6 +15,7 @@ from contract_scenario import ORGANISATIONS, TASK, Scenario, caller
 from hypothesis import Phase
 from ledger_invariants import INVARIANTS, Change
 from ledger_walk import FOUNDERS, Walk, seeded
+from round_model import DISTANT, INVALID
 from soaking import SOAKING, times
 from walk_calls import Block
 from walk_machine import explore
@@ -33,6 +34,8 @@ STATES = [
     *(f"motion to {kind} carried" for kind in ("add", "remove", "suspend", "reinstate", "cancel")),
     "declaration revoked",
     "model marked",
+    f"model without {INVALID}",
+    f"model without {DISTANT}",
     "conflicts",
     "late",
 ]
@@ -42,7 +45,7 @@ SOON = ("round committed", "round aborted", "round paid", "task finished", "offe
 @pytest.mark.soak
 def test_any_walk_of_concurrent_callers_leaves_what_the_model_says(record_property, pytestconfig):
     wanted = times(1500, 100_000)
-    done = explore(worlds=times(8, 560))
+    done = explore(worlds=times(8, 520))
     record_property("count", done["steps"])
     record_property("seed", pytestconfig.getoption("hypothesis_seed"))
     for name, number in sorted(done.items()):

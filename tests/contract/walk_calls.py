@@ -44,7 +44,7 @@ class Calls(RoundCalls):
         self.recent: list[Call] = []
 
     def block(self, source: Source) -> Block:
-        self.numbers = source(5)
+        self.numbers = source(4)
         calls, keep, late = self.pick(COUNTS), self.chance(0.06), self.chance(0.1) * self.number(1, 2)
         twice = calls > 1 and self.chance(0.3)  # the same call in one block
         drawn = [self.draw(source(14)) for _ in range(calls)]
@@ -98,7 +98,8 @@ class Calls(RoundCalls):
         """Some of an owner's coins, rarely of somebody else's; and what they hold."""
         others = self.chance(0.03)
         own = [one for one, (holder, _) in self.model.coins.items() if holder == owner or others]
-        chosen = sorted(self.some(own, min(len(own), self.number(1, 3)))) or [H("made up")]
+        count, places = self.number(1, 3), [self.number(0, 99) for _ in range(3)]  # as many numbers for any coins
+        chosen = sorted(own.pop(place * len(own) // 100) for place in places[:count] if own) or [H("made up")]
         return chosen, sum(self.model.coins.get(one, ("", 0))[1] for one in chosen)
 
     def amount(self, held: int, most: int = 120) -> int:

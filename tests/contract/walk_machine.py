@@ -20,13 +20,14 @@ STEPS = 200  # of one world, so that all it draws stays below the 8 kB that hypo
 def blocks(draw: st.DrawFn, calls: Calls) -> Block:
     """The next block, whatever the walk has come to.
 
-    Numbers are made of bytes, of which the smallest is the simplest. A call draws always as many, and takes them again
-    from the first where it wants more, so that a step can be shrunk away without a change of those behind it.
+    Numbers are made of bytes, of which the smallest is the simplest. A call draws always as many, and makes others of
+    them where it wants more, so that a step can be shrunk away without a change of what those behind it draw.
     """
 
     def source(size: int) -> Numbers:
-        drawn = itertools.cycle(draw(sized(size)))
-        return lambda low, high: low + next(drawn) * (high - low + 1) // 256
+        drawn = draw(sized(size))
+        more = (byte * odd % 256 for odd in itertools.count(1, 2) for byte in drawn)
+        return lambda low, high: low + next(more) * (high - low + 1) // 256
 
     return calls.block(source)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from contract_scenario import ORGANISATIONS, specification
+from round_model import DISTANT, INVALID
 from walk_spelling import Call
 
 if TYPE_CHECKING:
@@ -28,14 +29,16 @@ class RoundCalls:
         if len(voters) < 2 or self.chance(0.1):
             able, voters = list(WHO), list(WHO)
         k, purpose = min(k, len(able)), self.pick([None, None, *PURPOSES])
+        least = self.pick([1, k])
         spec = specification(
             id=f"t{len(self.model.tasks) + (not self.chance(0.05))}",
             trainers=sorted(self.some(able, self.number(k, len(able)))),
             validators=sorted(self.some(voters, min(3, len(voters)))),
             q=self.pick([2, 2, 3]),
             k=k,
-            min_updates=self.pick([1, k]),
+            min_updates=least,
             rounds=self.number(1, 6),
+            aggregation={"rule": "krum", "byzantine": 1} if least == 3 and self.chance(0.7) else {"rule": "none"},
             budget=min(self.amount(held), 400) if scored else 0,
             scoring={"rule": "leave-one-out", "cap_percent": self.pick([100, 150, 200])}
             if scored
@@ -226,8 +229,10 @@ class RoundCalls:
         refused: dict[str, str] = {}
         if self.chance(0.1):
             included = [one for one in included if not self.chance(0.3)]
+        elif task["spec"]["aggregation"]["rule"] == "krum" and not self.chance(0.1):
+            refused, included = dict.fromkeys(included[1:], DISTANT), included[:1]
         elif included[1:] and round_["number"] % 3 == 0 and not self.chance(0.2):
-            refused, included = {included[0]: "FL-BLOB-BOUND"}, included[1:]  # everybody finds this one invalid
+            refused, included = {included[0]: INVALID}, included[1:]  # everybody finds this one invalid
         served = [one for one in revealed if one in included or not self.chance(0.1)]
         return {
             "included": tuple(included),

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract_scenario import argument
 from ledger_model import Model
-from round_model import EXAMPLES, model_digest
+from round_model import EXAMPLES, INVALID, model_digest
 
 from fl_chaincode.canonical import H
 from fl_chaincode.hashes import aggregate_digest, proof, result_digest, score_commitment, update_commitment
@@ -35,7 +35,7 @@ def _in_a_round(
         return [task, number, {"digest": digest, "size": 9, "num_examples": EXAMPLES, "nonce": nonce}]
     if function == "rounds:Vote":
         attempt, blamed = rest
-        reason = [{"refused": dict.fromkeys(blamed, "FL-BLOB-BOUND")}] if blamed else []
+        reason = [{"refused": dict.fromkeys(blamed, INVALID)}] if blamed else []
         return [task, number, given, attempt, *reason]
     if function == "rounds:Commit":
         return [task, number] if given is None else [task, number, _sum(task, number, *given)]

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -120,18 +120,20 @@ def _read(path: Path, file: BinaryIO) -> Archive:
     try:
         about = json.loads(manifest)
         listed = _listed(about.pop("files"))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _broken(path, f"{MANIFEST}, which is no manifest", BLOCK)
     return _members(path, file, about, listed)
 
 
-def _listed(files: Sequence[Mapping[str, Any]]) -> list[Member]:
+def _listed(files: Any) -> list[Member]:
     """Reads a manifest's list.
 
     Raises:
         ValueError: It says what nobody could have written into an archive.
     """
     members = []
+    if not isinstance(files, list):
+        raise ValueError("it has no list of files")  # noqa: TRY004 -- what its reader is told by is the value
     for one in files:
         if {name: type(value) for name, value in one.items()} != {"name": str, "size": int, "sha256": str}:
             raise ValueError(f"{one} describes no file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from fabric_fl.audit.finding import Finding
 from fabric_fl.audit.replay import RoundReplay, replay
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.ledger import FLLedger, LedgerRefused
+
+_BLOB = re.compile("blobs/[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,8 @@ def verify(path: Path, roots: Sequence[x509.Certificate] = ()) -> Verification:
 
 
 def _verify(archive: Archive, chain: Chain, roots: Sequence[x509.Certificate]) -> Verification:
-    about, findings, blocks = archive.about, [], 0
-    names = archive.names("blocks")
-    expected = [f"blocks/{number:08d}.block" for number in range(about["height"])]
-    if names != expected:
-        findings.append(Finding("file", None, f"there are {len(names)} blocks and {len(expected)} belong there"))
+    about, blocks = archive.about, 0
+    findings, names = _contents(archive), archive.names("blocks")
     try:
         for number, name in enumerate(names):
             findings += chain.add(number, archive.content(name))
@@ -109,6 +109,21 @@ def _verify(archive: Archive, chain: Chain, roots: Sequence[x509.Certificate]) -
     )
 
 
+def _contents(archive: Archive) -> list[Finding]:
+    """Returns what belongs to no export, or is missing in this one."""
+    findings, height = [], archive.about["height"]
+    names = archive.names("blocks")
+    if len(names) != height or names != [f"blocks/{number:08d}.block" for number in range(height)]:
+        findings.append(Finding("file", None, f"there are {len(names)} blocks and {height} belong there", MANIFEST))
+    if not names:
+        findings.append(Finding("file", None, "without a first block nothing can be judged", MANIFEST))
+    known = {*names, *archive.names("certificates"), *(one for one in archive.members if _BLOB.fullmatch(one))}
+    findings += [
+        Finding("file", None, "this is no part of an export", name) for name in archive.members if name not in known
+    ]
+    return findings
+
+
 def _roots(archive: Archive, chain: Chain, trusted: Sequence[x509.Certificate]) -> list[Finding]:
     own, listed = root_certificates(chain.roots), archive.names("certificates")
     findings = [
@@ -128,6 +143,6 @@ def _roots(archive: Archive, chain: Chain, trusted: Sequence[x509.Certificate]) 
 def _replayed(archive: Archive, ledger: FLLedger) -> Iterator[RoundReplay]:
     with tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
         store = BlobStore(Path(folder) / "blobs")
-        for name in archive.names("blobs"):
+        for name in filter(_BLOB.fullmatch, archive.members):
             store.put(archive.content(name), Path(name).name)
         yield from replay(ledger, BlobReader(store, {}), archive.about["task"], Path(folder) / "replay")

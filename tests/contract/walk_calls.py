@@ -60,7 +60,7 @@ class Calls(RoundCalls):
             campaigns = (self.round_campaign,) * 5 + (self.deals_campaign,) * 3 + (self.motion_campaign,) * 2
             self.campaign = campaigns[about]()
         who, *call = self.campaign.pop(0) if self.campaign and not aside else self.fresh(kind)
-        self.recent.append((f"{who}/auditor" if powerless else who, *call))
+        self.recent.append((f"{who}/auditor" if powerless and "/" not in who else who, *call))
         return self.recent[-1]
 
     def fresh(self, kind: int) -> Call:
@@ -125,8 +125,9 @@ class Calls(RoundCalls):
             return (who, "consortium:Init")
         if kind == 7 and self.chance(0.3):
             return (who, "participants:Withdraw")
-        if kind == 8:
-            return (STRANGER, *self.pick([("participants:Update", {"name": "x"}), ("participants:Withdraw",)]))
+        if kind in (8, 9):
+            calls = [(STRANGER, "participants:Update", {"name": "x"}), (STRANGER, "participants:Withdraw")]
+            return self.pick([*calls, (f"{STRANGER}/auditor", "participants:Register", {"name": "x"})])
         return (who, self.pick(["participants:Suspend", "participants:Reinstate"]))
 
     def motion_campaign(self) -> list[Call]:

@@ -7,13 +7,12 @@ when it is revoked: whoever reads a model is shown the revoked declarations that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fl_chaincode import args
 from fl_chaincode.args import Fields, between, nullable
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
-from fl_chaincode.records import Declaration, Declared, Model, Task
+from fl_chaincode.records import Declaration, Declared, Mark, Model, Task
 from fl_chaincode.state import Points, Reader, Writer
 
 
@@ -131,12 +130,11 @@ def marked(state: Reader, task: Task, model: Model) -> Model:
     )
     if not revoked:
         return model
-    marks: list[dict[str, Any]] = []
+    marks: list[Mark] = []
     for ancestor in state.scan(Model, task.id):
         if ancestor.j > model.j:
             break
         for participant, number in sorted(ancestor.declarations.items()):
             if (participant, number) in revoked:
-                mark = {"participant": participant, "purpose": task.purpose, "number": number, "j": ancestor.j}
-                marks.append(mark)
+                marks.append(Mark(participant=participant, purpose=task.purpose, number=number, j=ancestor.j))
     return replace(model, revoked=tuple(marks))

@@ -6,7 +6,7 @@ hex digits, numbers integers. Lists of participants are sorted unless said other
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from fl_chaincode.codec import SCHEMA, Record
 from fl_chaincode.market_records import Ballot, Offer, Order, PriceList, Publication
@@ -77,6 +77,7 @@ __all__ = [
     "Head",
     "Issue",
     "Lock",
+    "Mark",
     "Model",
     "ModelSpec",
     "Motion",
@@ -255,6 +256,15 @@ class Opening(Record):
     metrics: Mapping[str, int]
 
 
+class Mark(TypedDict):
+    """A declaration that went into the j-th model, this one or an ancestor of it, and was revoked since."""
+
+    participant: str
+    purpose: str
+    number: int
+    j: int
+
+
 @dataclass(frozen=True)
 class Model(Record):
     """``model/<task>/<j>``: a committed model; j = 0 is the initial one, of round 0, with nulls.
@@ -262,8 +272,7 @@ class Model(Record):
     ``{"task","j","round","attempt","base":hash|null,"digest","state":hash|null,"included":[msp],"refused":{msp:code},
     "result":hash|null,"aggregate":hash|null,"attested_by":[msp],"declarations":{msp:number},"revoked":[…]}``
 
-    `revoked` is found when a model is read, and empty in the world state. Each element is a declaration that went into
-    the j-th model, this one or an ancestor of it, and was revoked since: ``{"participant","purpose","number","j"}``.
+    `revoked` is found when a model is read, and empty in the world state.
     """
 
     PREFIX = "model"
@@ -282,7 +291,7 @@ class Model(Record):
     aggregate: str | None  # A, which opens the proofs of those in attested_by
     attested_by: tuple[str, ...]  # the quorum at the moment of the commit
     declarations: Mapping[str, int] = field(default_factory=dict)  # of the included, for the task's purpose
-    revoked: tuple[Mapping[str, Any], ...] = ()
+    revoked: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ def test_a_manifest_that_is_none_is_a_finding(tmp_path: Path, manifest: bytes) -
     assert not found.holds
 
 
+@pytest.mark.soak
 @given(mutations(json.dumps({**ABOUT, "files": []}, sort_keys=True, separators=(",", ":")).encode()))
 @fuzz(150)
 def test_no_manifest_makes_verifying_fail(tmp_path: Path, manifest: bytes) -> None:
@@ -110,6 +111,7 @@ def test_no_manifest_makes_verifying_fail(tmp_path: Path, manifest: bytes) -> No
     assert found.findings
 
 
+@pytest.mark.soak
 @given(st.data())
 @fuzz(150)
 def test_no_bytes_make_reading_fail(path: Path, tmp_path: Path, data: st.DataObject) -> None:

@@ -9,13 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from byte_changes import mutations
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from devnet_ledgers import CHAINCODE, CHANNEL, organizations
-from fabric_protos.common import configtx_pb2
+from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.msp import msp_config_pb2
 from fabric_protos.peer import policy_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 from signed_chains import SignedChain, judged, writing
+from soaking import fuzz
 
 from fabric_fl.audit import archive, verify
 from fabric_fl.audit.chain import ChainBroken
@@ -27,6 +31,7 @@ from fabric_fl.fabric import policydsl
 from fabric_fl.fabric.channel.channelconfig import ChannelConfig
 from fabric_fl.fabric.channel.lifecycle_tx import ChaincodeDefinition
 from fabric_fl.fabric.identity import Identity, SigningIdentity
+from fabric_fl.fabric.protoutil import block_data_hash, sign_block
 from fabric_fl.network.fabric import configchange
 
 ORG1, ORG2, ORG3, ORDERER = organizations()
@@ -259,3 +264,50 @@ def test_an_update_counts_once(chain: SignedChain) -> None:
 
     assert (broken.value.finding.what, broken.value.finding.where) == ("configuration", f"block {at}")
     assert "another version" in broken.value.finding.message
+
+
+@functools.cache
+def changed_channel() -> list[bytes]:
+    """A first block, a definition, and a configuration block."""
+    with closing(SignedChain()) as chain:
+        chain.configure(admit(org4()))
+        return chain.blocks
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")  # of cryptography, about a changed certificate
+@given(st.sampled_from([0, 1, 2]), st.data())
+@fuzz(60)
+def test_no_bytes_of_a_block_make_judging_fail(number: int, data: st.DataObject) -> None:
+    good = changed_channel()
+    block = data.draw(mutations(good[number]))
+    if block == good[number]:
+        return
+    try:
+        judge, findings = judged([*good[:number], block])
+    except ChainBroken:
+        return
+    judge.close()
+    # of a first block nobody vouches for anything but who trusts its certificates, and who names it next
+    assert findings or number == 0
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
+@given(st.integers(0), st.integers(0, 7))
+@fuzz(60)
+def test_no_changed_bit_of_a_configuration_makes_judging_fail_or_passes(position: int, bit: int) -> None:
+    """In a block that was hashed and signed anew by its orderer."""
+    good = changed_channel()
+    block = common_pb2.Block.FromString(good[2])
+    content = bytearray(block.data.data[0])
+    content[position % len(content)] ^= 1 << bit
+    block.data.data[0] = bytes(content)
+    block.header.data_hash = block_data_hash(block.data)
+    sign_block(block, ORDERER.node, last_config=2)
+    try:
+        judge, findings = judged([*good[:2], block.SerializeToString()])
+        judge.close()
+    except ChainBroken as broken:
+        findings = [broken.finding]
+    assert {finding.where.partition(",")[0] for finding in findings} == {"block 2"}

@@ -7,7 +7,7 @@ the validators are gone for good, a majority of the consortium ends the task wit
 
 from dataclasses import replace
 
-from fl_chaincode import access, lookup, settlement
+from fl_chaincode import access, lookup, settlement, stopping
 from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
 from fl_chaincode.records import ABORTED, CANCELLED, RUNNING, Cancellation, Round, Task
@@ -70,5 +70,6 @@ def force(state: Writer, task_id: str) -> None:
     rounds = [lookup.round_record(state, task_id, number) for number in head.unsettled]
     settlements = [settlement.conclude(task, each, settlement.gather(state, each)) for each in rounds]
     head = replace(head, status=CANCELLED if head.status == RUNNING else head.status, unsettled=())
+    head = stopping.advance(state, task, head, settlements)
     state.put(head)
     settlement.pay(state, task, head, settlements)

@@ -285,6 +285,7 @@ class Rounds:
         for number in task["unsettled"][:]:
             self.settle(task, task["rounds"][number - 1])
         task["status"] = "cancelled" if task["status"] == "running" else task["status"]
+        self.judge(task)
         self.return_rest(task)
 
     def validators_vote(self: Model, who: str, name: str, claim: dict[str, Any]) -> None:

@@ -92,6 +92,19 @@ def test_patience_ends_a_task_that_has_not_become_better_for_so_many_models():
     assert standing(scenario) == ("finished", 6, "patience", 95, 3)
 
 
+def test_models_that_are_settled_because_the_consortium_ends_the_task_are_judged_as_well():
+    scenario = Scenario()
+    scenario.create(rounds=9, stop=TARGET)
+    play(scenario, 1, 80, opened_in="no attestation")
+    play(scenario, 2, 40, opened_in="no attestation")
+    for number in (1, 2):
+        for who in scenario.organisations[:2]:
+            scenario.open(who, number, dict.fromkeys(scenario.organisations, 1))
+    assert standing(scenario) == ("running", 2, None, None, None)
+    scenario.carry("cancel", TASK)
+    assert standing(scenario) == ("cancelled", 2, None, 40, 2)  # it has ended: no reason to stop any more
+
+
 def test_the_metric_is_the_lower_median_of_what_was_opened():
     scenario = Scenario()
     scenario.create(rounds=9, stop=TARGET)

@@ -17,7 +17,15 @@ from fabric_fl.fabric.channel.txvalidator import TxValidator
 from fabric_fl.fabric.identity import SigningIdentity
 from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.ledger.rwset import RWSetBuilder
-from fabric_fl.fabric.protoutil import channel_header, new_block, sign_block, sign_envelope, signature_header
+from fabric_fl.fabric.protoutil import (
+    SIGNATURES,
+    block_header_bytes,
+    channel_header,
+    new_block,
+    sign_block,
+    sign_envelope,
+    signature_header,
+)
 from fabric_fl.network.fabric import configchange
 from fabric_fl.network.fabric.configupdate import update
 
@@ -30,11 +38,13 @@ class SignedChain:
 
     Attributes:
         blocks: As a peer stores them.
+        consenters: Who signs blocks by number, as SmartBFT's orderers do; nobody where Raft's one orderer signs.
     """
 
     def __init__(self) -> None:
         self._ledger = KVLedger.open(None, CHANNEL)
         self.blocks: list[bytes] = []
+        self.consenters: dict[int, SigningIdentity] = {}
         self._commit(common_pb2.Block.FromString(genesis()), [0])
         self.define(ChaincodeDefinition(CHAINCODE, "1.0"))
 
@@ -113,7 +123,16 @@ class SignedChain:
 
     def _signed(self, data: list[bytes], *, configuration: bool = False) -> common_pb2.Block:
         block = new_block(self.height, self._ledger.tip_hash, data)
-        sign_block(block, ORDERER.node, self.height if configuration else self._last_config)
+        last_config = self.height if configuration else self._last_config
+        sign_block(block, ORDERER.node, last_config)
+        if self.consenters:
+            metadata = common_pb2.Metadata.FromString(block.metadata.metadata[SIGNATURES])
+            del metadata.signatures[:]
+            for number, signer in self.consenters.items():
+                header = common_pb2.IdentifierHeader(identifier=number, nonce=b"n").SerializeToString()
+                signature = signer.sign(metadata.value + header + block_header_bytes(block.header))
+                metadata.signatures.add(identifier_header=header, signature=signature)
+            block.metadata.metadata[SIGNATURES] = metadata.SerializeToString()
         return block
 
     def _commit(self, block: common_pb2.Block, codes: Sequence[int]) -> list[str]:

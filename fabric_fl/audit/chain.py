@@ -150,11 +150,7 @@ class Chain:
 
     def _metadata(self, block: common_pb2.Block, where: str) -> Iterator[Finding]:
         signed = block_metadata(block, SIGNATURES)
-        header = block_header_bytes(block.header)
-        signatures = []
-        for one in signed.signatures:
-            creator = unmarshal(common_pb2.SignatureHeader, one.signature_header).creator
-            signatures.append(SignedData(signed.value + one.signature_header + header, creator, one.signature))
+        signatures = list(self._signed(signed, block_header_bytes(block.header)))
         signers = self._signatures.valid_identities(signatures)
         if not self.config.evaluate(_BLOCK_POLICY, signers) or len(signers) != len(signatures):
             yield Finding("orderer", None, "no orderer of the channel has signed it as it is", where)
@@ -172,6 +168,18 @@ class Chain:
         moments = [moment for envelope in block.data.data if (moment := _moment(envelope))]
         for signer in signers:
             yield from _in_time(signer, max(moments, default=None), "the orderer", where)
+
+    def _signed(self, metadata: common_pb2.Metadata, header: bytes) -> Iterator[SignedData]:
+        """Raft's orderers sign with their certificate, SmartBFT's with a number that the configuration explains."""
+        for one in metadata.signatures:
+            if one.signature_header:
+                creator = unmarshal(common_pb2.SignatureHeader, one.signature_header).creator
+                yield SignedData(metadata.value + one.signature_header + header, creator, one.signature)
+                continue
+            number = unmarshal(common_pb2.IdentifierHeader, one.identifier_header).identifier
+            if number in self.config.consenters:
+                creator = self.config.consenters[number]
+                yield SignedData(metadata.value + one.identifier_header + header, creator, one.signature)
 
     # ---------------------------------------------------------------- transactions
 

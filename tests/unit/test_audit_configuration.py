@@ -13,8 +13,8 @@ from byte_changes import mutations
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from devnet_ledgers import CHAINCODE, CHANNEL, organizations
-from fabric_protos.common import common_pb2, configtx_pb2
-from fabric_protos.msp import msp_config_pb2
+from fabric_protos.common import common_pb2, configtx_pb2, configuration_pb2, policies_pb2
+from fabric_protos.msp import msp_config_pb2, msp_principal_pb2
 from fabric_protos.peer import policy_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,11 +75,15 @@ def roots(msp_id: str, *authorities: CertificateAuthority) -> configchange.Chang
 
 
 def member(
-    authority: CertificateAuthority, role: str = "client", *, ended: datetime.datetime | None = None
+    authority: CertificateAuthority,
+    role: str = "client",
+    *,
+    ended: datetime.datetime | None = None,
+    msp_id: str = "Org1MSP",
 ) -> SigningIdentity:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = authority.issue(key.public_key(), subject_name("someone", (role,)), attributes={}, not_after=ended)
-    return SigningIdentity(Identity("Org1MSP", certificate_pem(certificate)), key)
+    return SigningIdentity(Identity(msp_id, certificate_pem(certificate)), key)
 
 
 def revoked(*identities: SigningIdentity) -> bytes:
@@ -221,6 +225,56 @@ def test_a_certificate_that_had_ended_is_named_though_peers_take_what_it_signed(
     ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)
     assert chain.add(writing("late", member(ORG1.ca, ended=ended), PEERS)) == ["VALID"]
     assert places(chain) == [("certificate", "Org1MSP", "block 2, transaction 0")]
+
+
+def smart_bft(consenters: dict[int, SigningIdentity], needed: int) -> configchange.Change:
+    """Lets so many of these orderers' signatures make a block valid, as configtxgen writes it."""
+
+    def change(config: configtx_pb2.Config) -> None:
+        orderer = config.channel_group.groups["Orderer"]
+        mapping = configuration_pb2.Orderers()
+        policy = policies_pb2.SignaturePolicyEnvelope()
+        policy.rule.n_out_of.n = needed
+        for index, (number, one) in enumerate(consenters.items()):
+            certificate = certificate_pem(one.identity.certificate)
+            mapping.consenter_mapping.add(id=number, msp_id="OrdererMSP", identity=certificate)
+            principal = msp_principal_pb2.MSPPrincipal.IDENTITY
+            policy.identities.add(principal_classification=principal, principal=one.serialize())
+            policy.rule.n_out_of.rules.add(signed_by=index)
+        orderer.values["Orderers"].value = mapping.SerializeToString()
+        orderer.values["Orderers"].mod_policy = "Admins"
+        validation = orderer.policies["BlockValidation"].policy
+        validation.type, validation.value = policies_pb2.Policy.SIGNATURE, policy.SerializeToString()
+
+    return change
+
+
+def orderers(*numbers: int) -> dict[int, SigningIdentity]:
+    return {number: member(ORDERER.ca, "orderer", msp_id="OrdererMSP") for number in numbers}
+
+
+def test_blocks_of_smart_bft_orderers_need_as_many_of_them_as_the_channel_says(chain: SignedChain) -> None:
+    four = orderers(1, 2, 3, 4)
+    chain.configure(smart_bft(four, needed=3))
+    chain.consenters = {number: four[number] for number in (1, 2, 4)}
+    assert chain.add(writing("one", ORG1.client, PEERS)) == ["VALID"]
+    chain.consenters |= orderers(9)  # who is none of them says nothing
+    assert chain.add(writing("two", ORG1.client, PEERS)) == ["VALID"]
+    assert places(chain) == []
+
+    at = chain.height
+    chain.consenters = {1: four[1], 2: four[2], 4: four[3]}  # one signs in another's name
+    chain.add(writing("three", ORG1.client, PEERS))
+    assert places(chain) == [("orderer", None, f"block {at}")]
+
+
+def test_too_few_smart_bft_orderers_make_no_block(chain: SignedChain) -> None:
+    four = orderers(1, 2, 3, 4)
+    chain.configure(smart_bft(four, needed=3))
+    at = chain.height
+    chain.consenters = {number: four[number] for number in (1, 2)}
+    chain.add(writing("one", ORG1.client, PEERS))
+    assert places(chain) == [("orderer", None, f"block {at}")]
 
 
 REFUSED: dict[str, dict[str, object]] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography import x509
 from fabric_protos.common import common_pb2, configtx_pb2, configuration_pb2, policies_pb2
-from fabric_protos.msp import msp_config_pb2
+from fabric_protos.msp import identities_pb2, msp_config_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 from fabric_protos.peer import configuration_pb2 as peer_pb2
 from fabric_protos.peer import policy_pb2
@@ -61,6 +61,7 @@ class ChannelConfig:
         organizations: MSP ids of the application's organisations, sorted.
         orderer_organizations: MSP ids of the ordering organisations, sorted.
         orderer_addresses: ``host:port`` of each orderer.
+        consenters: The serialised identity of each orderer of a SmartBFT channel, by the number that it signs with.
         anchor_peers: ``(host, port)`` pairs by MSP id.
         batch: How blocks are cut.
     """
@@ -72,6 +73,7 @@ class ChannelConfig:
     organizations: tuple[str, ...]
     orderer_organizations: tuple[str, ...]
     orderer_addresses: tuple[str, ...]
+    consenters: Mapping[int, bytes]
     anchor_peers: Mapping[str, tuple[tuple[str, int], ...]]
     batch: BatchSettings
 
@@ -123,6 +125,7 @@ class ChannelConfig:
             organizations=tuple(sorted(msp.msp_id for msp in application_msps.values())),
             orderer_organizations=tuple(sorted(msp.msp_id for msp in orderer_msps.values())),
             orderer_addresses=tuple(addresses),
+            consenters=MappingProxyType(_read_consenters(orderer)),
             anchor_peers=MappingProxyType(anchors),
             batch=_read_batch(orderer),
         )
@@ -193,6 +196,14 @@ def _read_policies(group: configtx_pb2.ConfigGroup, path: str, into: dict[str, P
             into[f"{path}/{name}"] = ImplicitMetaPolicy(meta.rule, meta.sub_policy, subs)
         else:
             raise InvalidPolicy(f"{path}/{name}: policies of type {policy.type} are not understood")
+
+
+def _read_consenters(orderer: configtx_pb2.ConfigGroup) -> dict[int, bytes]:
+    found = _value(orderer, "Orderers", configuration_pb2.Orderers).consenter_mapping
+    return {
+        one.id: identities_pb2.SerializedIdentity(mspid=one.msp_id, id_bytes=one.identity).SerializeToString()
+        for one in found
+    }
 
 
 def _read_batch(orderer: configtx_pb2.ConfigGroup) -> BatchSettings:

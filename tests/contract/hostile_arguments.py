@@ -118,7 +118,7 @@ def answers(scenario: Scenario, function: str, arguments: list[str]) -> str:
         refusal = str(error)
     assert refusal.isascii()
     assert len(refusal) < 400
-    assert all(key.isascii() and "\0" not in key and len(key) < 256 for key in state.writes)
+    assert all(key.isascii() and key.isprintable() and len(key) < 256 for key in state.writes)
     for value in state.writes.values():
         assert value is None or decode(value)["schema"] == 1
     return refusal

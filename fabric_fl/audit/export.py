@@ -54,11 +54,11 @@ def export(network: Network, chaincode: str, task_id: str, path: Path, reader: B
     """
     ledger = FLLedger.on(network, chaincode)
     task = ledger.task(task_id)
+    height = network.height()  # before the blobs, so that none of a round that is committed meanwhile is lacking
     blobs: dict[str, BlobFile] = {}
     missing: tuple[str, ...] = ()
     if reader is not None:
         blobs, missing = _blobs(ledger, reader, task)
-    height = network.height()
     roots: dict[str, set[x509.Certificate]] = {}
     about = {
         "blobs": reader is not None,

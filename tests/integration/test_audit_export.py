@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from cryptography import x509
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
 from fabric_protos.common import common_pb2
 from soaking import times
+from waiting import wait_for
 
 from fabric_fl.audit import archive, export, verify
 from fabric_fl.audit.chain import Chain, _executed
@@ -30,6 +31,7 @@ from fabric_fl.fabric.protoutil import (
     unpack_envelope,
     unpack_transaction,
 )
+from fabric_fl.gateway import Network
 
 FLIPS = times(60, 3000)
 RESEALED = times(12, 300)
@@ -84,6 +86,39 @@ def test_exports_at_one_height_are_equal_whoever_makes_them(exported: Path, task
         network = gateway.network(tasks.network.channel)
         export(network, "fl", "task-1", tmp_path / "b.tar", reader_of(tasks, "Org3MSP"))
     assert (tmp_path / "b.tar").read_bytes() == exported.read_bytes()
+
+
+class Busy:
+    """A channel on which another round is committed whenever somebody has asked for its height."""
+
+    def __init__(self, network: Network, newest: Callable[[], int]) -> None:
+        self._network = network
+        self._newest = newest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def _wait(self) -> None:
+        before = self._newest()
+        wait_for(lambda: self._newest() > before, 30)
+
+    def height(self) -> int:
+        self._wait()
+        height = self._network.height()
+        self._wait()
+        return height
+
+
+def test_an_export_of_a_task_that_goes_on_meanwhile_holds(tasks: Tasks, tmp_path: Path) -> None:
+    tasks.create("busy", rounds=8, k=2, min_updates=1, scoring={"rule": "none", "cap_percent": 200})
+    ledger = tasks.ledgers["Org2MSP"]
+    with tasks.network.gateway("org2") as gateway, tasks.running("busy", *ORGANISATIONS):
+        network = Busy(gateway.network(tasks.network.channel), lambda: ledger.latest_model("busy").j)
+        export(network, "fl", "busy", tmp_path / "busy.tar", reader_of(tasks, "Org2MSP"))
+    found = verify(tmp_path / "busy.tar")
+    assert found.findings == ()
+    assert found.holds, [one.findings for one in found.rounds]
+    assert 1 <= len(found.rounds) < 8
 
 
 def test_an_export_without_blobs_holds_as_far_as_it_goes(tasks: Tasks, tmp_path: Path) -> None:

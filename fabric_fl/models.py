@@ -29,10 +29,6 @@ class ModelFiles:
     model: BlobFile
     state: BlobFile | None
 
-    def weights(self) -> ModelBlob:
-        """Reads the weights into memory, verified once more."""
-        return read_model(self.model.path, self.model.digest, self.model.size)
-
 
 class CommittedModels:
     """The models of one task.
@@ -62,6 +58,10 @@ class CommittedModels:
             self._records[number] = self._ledger.model(self._task.id, number)
         return self._records[number]
 
+    def digest(self, number: int) -> str:
+        """Returns the digest of the number-th model's weights; 0 is the initial model."""
+        return self._task.model.initial if number == 0 else self.record(number).digest
+
     def layout(self, number: int) -> Layout:
         """Returns the names and shapes that every model of the task has, read once from the number-th.
 
@@ -69,8 +69,7 @@ class CommittedModels:
             BlobUnavailableError: no store that this organisation can read has it.
         """
         if self._layout is None:
-            file = self.weights(number)
-            self._layout = read_model(file.path, file.digest, file.size).layout
+            self._layout = self.read(number).layout
         return self._layout
 
     def sources(self, authors: Iterable[str]) -> tuple[str, ...]:
@@ -90,6 +89,15 @@ class CommittedModels:
         record = self.record(number)
         # every model of a task has the initial one's layout, and so its size
         return self._fetch_committed(record.digest, spec.size, record.attested_by)
+
+    def read(self, number: int) -> ModelBlob:
+        """Fetches the number-th model's weights and reads them into memory.
+
+        Raises:
+            As `weights`.
+        """
+        file = self.weights(number)
+        return read_model(file.path, file.digest, file.size, file.verified)
 
     def files(self, number: int) -> ModelFiles:
         """Fetches the number-th model with its server state.

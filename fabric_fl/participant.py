@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fabric_fl.aggregation import AggregationWorker, ModelBlob, read_model
+from fabric_fl.aggregation import AggregationWorker, ModelBlob
 from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.errors import FabricFLError
 from fabric_fl.fabric.profile import ConnectionProfile
@@ -205,8 +205,7 @@ class Participant:
     def model(self, task: str, number: int) -> CommittedModel:
         """Fetches a task's number-th committed model; 0 is the initial one."""
         part = self._participation(task)
-        file = part.models.weights(number)
-        return CommittedModel(part.task, number, file.digest, read_model(file.path, file.digest, file.size))
+        return CommittedModel(part.task, number, part.models.digest(number), part.models.read(number))
 
     def evaluate(self, model: CommittedModel) -> dict[str, float]:
         """Evaluates a model on this organisation's holdout; returns its loss and metrics by name."""

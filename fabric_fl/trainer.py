@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fabric_fl.aggregation import read_model
 from fabric_fl.journal import UpdateEntry
 from fabric_fl.learning import make_update, training_seed
 from fabric_fl.participation import Participation
@@ -28,8 +27,7 @@ class TrainerRole:
 
     def _train(self, round_: Round) -> UpdateEntry:
         part = self._part
-        base = part.models.weights(round_.j - 1)
-        model = read_model(base.path, base.digest, base.size)
+        model = part.models.read(round_.j - 1)
         if not self._checked:
             part.trainer.check(part.training, model)
             self._checked = True

@@ -57,7 +57,7 @@ def file_digest(file: FileIO) -> str:
 
 
 def read_verified(file: BlobFile) -> bytes:
-    """A blob's bytes, after their digest was found right.
+    """A blob's bytes, after their digest was found right; now, or before if the file has not changed since.
 
     Raises:
         BlobError: Size or digest differ, or the file cannot be read.
@@ -65,16 +65,17 @@ def read_verified(file: BlobFile) -> bytes:
     try:
         with open_blob(file.path, file.size) as opened:
             data = opened.read(file.size)
+            unchanged = fingerprint(os.fstat(opened.fileno())) == file.verified
     except OSError as error:
         raise BlobError(f"{file.path} cannot be read: {error.strerror}", code="FL-BLOB-UNREADABLE") from error
-    if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.digest:
+    if len(data) != file.size or not (unchanged or hashlib.sha256(data).hexdigest() == file.digest):
         raise BlobError(f"{file.path} does not have the digest {file.digest}", code="FL-BLOB-DIGEST")
     return data
 
 
-def read_model(path: Path, digest: str, size: int) -> ModelBlob:
-    """Read a model's weights; see `read_verified` and `codec.decode`."""
-    return decode_model(read_verified(BlobFile(path, digest, size)))
+def read_model(path: Path, digest: str, size: int, verified: Fingerprint | None = None) -> ModelBlob:
+    """Read a model's weights; see `BlobFile`, `read_verified` and `codec.decode`."""
+    return decode_model(read_verified(BlobFile(path, digest, size, verified)))
 
 
 def read_state(path: Path, digest: str, size: int) -> StateBlob:

@@ -23,6 +23,7 @@ from fabric_fl.aggregation import (
     update_size,
     write,
 )
+from fabric_fl.aggregation.files import fingerprint
 
 HEADER = UpdateHeader("breast-cancer", 3, "Org1MSP", "ab" * 32, 120, 24)
 EDGES = st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 2.0**-149, 2.0**-1023, 1e38, -3.4028234663852886e38])
@@ -141,6 +142,17 @@ def test_a_written_blob_is_private_and_has_the_digest_of_its_bytes(tmp_path):
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert read_model(file.path, file.digest, file.size).tensors == model.tensors
+
+
+def test_a_file_that_was_found_right_is_hashed_again_once_it_has_changed(tmp_path):
+    file = write(ModelBlob(Tensors.in_order([("w", np.ones(3, np.float32))])), tmp_path / "model")
+    verified = fingerprint(file.path.stat())
+    assert read_model(file.path, "0" * 64, file.size, verified).tensors.size == 3  # not hashed
+    changed = bytearray(file.path.read_bytes())
+    changed[-1] ^= 1
+    file.path.write_bytes(changed)
+    with pytest.raises(BlobError, match="does not have the digest"):
+        read_model(file.path, file.digest, file.size, verified)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -12,6 +12,11 @@ from fabric_fl.aggregation.ring import Int32, Int64
 EXACT = 1 << 53
 """Below it float64 holds every integer."""
 
+_SMALL = 1 << 51
+_SHIFT = np.float64(3 * 2**51)
+"""Added to an integer below `_SMALL` it makes that the low bits of the sum: faster than converting."""
+
+_SHIFT_BITS = _SHIFT.view(np.int64)
 
 SLICE = 1 << 13
 """Elements that are converted at a time, so that they stay within a core's cache."""
@@ -36,7 +41,8 @@ class Adder:
 
     def add(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
         """Write the sum over i of `weights[i] * q[i]` into `total`."""
-        exact = sum(weights) * self._bound < EXACT
+        most = sum(weights) * self._bound
+        exact = most < EXACT
         factors = np.array(weights if exact else (), np.float64)
         for start in range(0, len(total), self._length):
             columns = slice(start, start + self._length)
@@ -44,7 +50,12 @@ class Adder:
             if exact:
                 values, found = self._values[:, : len(part)], self._sum[: len(part)]
                 np.copyto(values, q[:, columns])
-                part[:] = np.dot(factors, values, out=found)
+                np.dot(factors, values, out=found)
+                if most < _SMALL:
+                    np.add(found, _SHIFT, out=found)
+                    np.subtract(found.view(np.int64), _SHIFT_BITS, out=part)
+                else:
+                    np.copyto(part, found, casting="unsafe")
             else:
                 part[:] = 0
                 for row, weight in zip(q, weights, strict=True):

@@ -29,6 +29,8 @@ MAX_RANK = 16
 ITEM_SIZE: dict[str, int] = {"F32": 4, "F64": 8, "I32": 4, "I64": 8}
 _VALUE = re.compile(r"[ !#-\[\]-~]{0,256}")
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 Shape = tuple[int, ...]
 
 
@@ -56,7 +58,7 @@ class Header:
             stop = start + ITEM_SIZE[self.dtype] * prod(shape)
             tensors[name] = {"dtype": self.dtype, "shape": list(shape), "data_offsets": [start, stop]}
             start = stop
-        text = json.dumps(tensors, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+        text = _CANONICAL.encode(tensors).encode()
         text += b" " * (-len(text) % 8)
         if len(text) > HEADER_LIMIT:
             raise BlobError(f"a header of {len(text)} bytes is over the limit of {HEADER_LIMIT}", code=HEADER)

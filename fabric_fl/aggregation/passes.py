@@ -23,10 +23,10 @@ BLOCK = 1 << 16
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
 SHARED_BLOCK = 1 << 17
-"""Elements of a block that cores share: handing over costs more than what a block leaves of a core's cache."""
+"""Elements of a block on several cores: handing over costs more than what a block leaves of a core's cache."""
 
-LEAST_SHARED = 4
-"""Blocks. Fewer would leave a core idle at the end while the other is still at work."""
+SHARES = 8
+"""Blocks that a small round is divided into, so that no core is idle for long while another does the last."""
 
 LEAST_BLOCK = 1 << 11
 """Elements, below which calling costs more than computing."""
@@ -74,7 +74,7 @@ class Pass:
         longest = self.blocks[0][1]
         self._q = np.empty((self.window, len(updates), longest), np.int32)
         self._totals = np.empty((self.window, longest), np.int64)
-        self._adder = Adder(len(updates), inputs.bound, SLICE if self.threads == 1 else 4 * SLICE)
+        self._adder = Adder(len(updates), inputs.bound, SLICE if self.threads == 1 else 2 * SLICE)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +87,7 @@ class Pass:
     def _longest(self) -> int:
         if self.threads == 1:
             return BLOCK
-        return max(BLOCK, min(SHARED_BLOCK, -(-self.layout.size // LEAST_SHARED)))
+        return min(SHARED_BLOCK, max(BLOCK // 2, -(-self.layout.size // SHARES)))
 
     def q(self, number: int) -> Int32:
         """A block of every update, `[updates, elements]`; for a stage that comes after `readers`."""

@@ -24,7 +24,7 @@ _CHUNK = 1 << 18  # bytes
 
 
 class UpdateStream:
-    """One update, hashed, copied and checked in the same pass that reads it.
+    """One update, hashed, copied and checked in the same pass that reads it; opened when the first block is read.
 
     Attributes:
         update: Where to read it; once it was read, where it need not be hashed again.
@@ -36,15 +36,21 @@ class UpdateStream:
         self.update = update
         self.refused: str | None = None
         self.missing = False
-        self._bound = inputs.bound
+        self._inputs = inputs
+        self._layout = layout
+        self._opened = False
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._copy: CopyFile | None = None
+
+    def _open(self) -> None:
+        update, inputs = self.update, self._inputs
+        self._opened = True
         if not 1 <= update.num_examples <= inputs.max_examples:
             self.refused = HEADER
             return
         # Only one header and one size are right: a hostile header is compared, never parsed.
-        expected = update_header(inputs.header(update), layout)
+        expected = update_header(inputs.header(update), self._layout)
         header = expected.encode()
         if update.size != len(header) + expected.data_size:
             self.refused = SIZE
@@ -59,11 +65,7 @@ class UpdateStream:
         self._found = fingerprint(os.fstat(self._file.fileno()))
         self._trusted = update.verified == self._found
         if update.copy is not None:
-            try:
-                self._copy = CopyFile(update.copy)
-            except AggregationError:
-                self.close()
-                raise
+            self._copy = CopyFile(update.copy)
         found = self._file.read(len(header))
         self._take(found)
         if found != header:
@@ -75,6 +77,8 @@ class UpdateStream:
 
     def read(self, block: Int32) -> None:
         """Fill `block` with the next values; `refused` or `missing` tells whether they may be used."""
+        if not self._opened:
+            self._open()
         if self._file is None:
             return
         view = block.view(np.uint8).data
@@ -91,7 +95,7 @@ class UpdateStream:
 
     def check(self, block: Int32) -> None:
         """Refuse the update where values that were read of it are out of bounds."""
-        if self.usable and not ring.within(block, self._bound):
+        if self.usable and not ring.within(block, self._inputs.bound):
             self.refused = BOUND
 
     def finish(self) -> None:

@@ -100,11 +100,11 @@ def test_sums_are_those_of_pythons_integers_on_both_ways(data, count, length, mo
 
 @pytest.mark.parametrize("length", [adder.SLICE - 1, adder.SLICE, 3 * adder.SLICE + 5])
 def test_sums_at_the_edge_of_what_float64_holds_are_exact(length):
-    """Weights times bound one below 2^53, and at it: one way each."""
+    """Weights times bound below 2^51 and at it, one below 2^53 and at it: each way at its edge."""
     q = np.full((3, length), MAX, np.int32)
     q[1] = -MAX
     q[2, ::2] = 1
-    for weights in ([2**22 - 2, 1, 1], [2**22, 1, 1], [2**32 - 3, 1, 1]):
+    for weights in ([2**20 - 2, 1, 1], [2**20 - 1, 1, 1], [2**22 - 2, 1, 1], [2**22, 1, 1], [2**32 - 3, 1, 1]):
         total = np.empty(length, np.int64)
         Adder(3, MAX).add(q, weights, total)
         expected = [weights[0] * MAX - weights[1] * MAX + weights[2] * int(x) for x in q[2]]

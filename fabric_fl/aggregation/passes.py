@@ -61,10 +61,8 @@ class Pass:
             if self.start.slots and self.start.slots != tuple(sorted(self.step.slots)):
                 slots = f"{', '.join(self.start.slots)}, the task's server step needs {', '.join(self.step.slots)}"
                 raise AggregationError(f"the state holds {slots}", code="FL-AGGREGATE-STEP")
-            self._streams = [
-                stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
-            ]
             self._open = stack.pop_all()
+        self._streams = [UpdateStream(update, inputs, self.layout) for update in updates]
         self.usable = True
         self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
         self.window = WINDOW if self.threads > 1 else 1
@@ -82,6 +80,8 @@ class Pass:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for stream in self._streams:
+            stream.close()
         self._open.close()
 
     def _longest(self) -> int:
@@ -160,4 +160,4 @@ class Pass:
     @property
     def updates(self) -> list[UpdateInput]:
         """The updates, as they can be read again without being hashed again."""
-        return [stream.update for stream in self._streams]
+        return [stream.verified() for stream in self._streams]

@@ -12,7 +12,7 @@ import numpy as np
 from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
 from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
-from fabric_fl.aggregation.files import BlobFile, fingerprint, open_blob
+from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint, open_blob
 from fabric_fl.aggregation.header import decode_header, header_length
 from fabric_fl.aggregation.output import CopyFile
 from fabric_fl.aggregation.ring import Float64, Int32
@@ -27,7 +27,7 @@ class UpdateStream:
     """One update, hashed, copied and checked in the same pass that reads it; opened when the first block is read.
 
     Attributes:
-        update: Where to read it; once it was read, where it need not be hashed again.
+        update: Where to read it.
         refused: Why its content is invalid, the same for every validator, once known.
         missing: Whether the file is not there or not what the ledger names.
     """
@@ -39,6 +39,8 @@ class UpdateStream:
         self._inputs = inputs
         self._layout = layout
         self._opened = False
+        self._found: Fingerprint | None = None
+        self._copied: Fingerprint | None = None
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._copy: CopyFile | None = None
@@ -103,12 +105,14 @@ class UpdateStream:
         if self._file is None:
             return
         self.missing = self.missing or not (self._trusted or self._hash.hexdigest() == self.update.digest)
-        if self.missing:
-            return
-        self.update = replace(self.update, verified=self._found)
-        if self._copy is not None:
-            copied = self._copy.finish()
-            self.update = replace(self.update, path=self.update.copy, copy=None, verified=copied)
+        if self._copy is not None and not self.missing:
+            self._copied = self._copy.finish()
+
+    def verified(self) -> UpdateInput:
+        """The update, where it need not be hashed again; after `finish`."""
+        if self._copied is not None:
+            return replace(self.update, path=self.update.copy, copy=None, verified=self._copied)
+        return self.update if self.missing else replace(self.update, verified=self._found)
 
     def close(self) -> None:
         """Close the files. What was copied is kept only after `finish` found it right."""

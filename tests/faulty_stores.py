@@ -70,20 +70,26 @@ class SecondFace(BlobStore):
 
     Args:
         first: What the others see.
-        folder: A place of its own, which stays empty.
+        folder: Where the other face of what is read lies.
     """
 
     def __init__(self, first: BlobStore, folder: Path) -> None:
         super().__init__(folder)
-        self._place = _Turned(first)  # type: ignore[assignment]
+        self._place = _Turned(first, folder)  # type: ignore[assignment]
 
 
 class _Turned:
-    def __init__(self, first: BlobStore) -> None:
+    def __init__(self, first: BlobStore, folder: Path) -> None:
         self._first = first
+        self._folder = folder
 
-    def nearby(self, digest: str, size: int) -> None:
-        return None
+    def nearby(self, digest: str, size: int) -> Path | None:
+        if self._first.nearby(digest, size) is None:
+            return None
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / digest
+        path.write_bytes(b"".join(self.chunks(digest, size)))
+        return path
 
     def chunks(self, digest: str, size: int) -> Iterator[bytes]:
         for chunk in self._first._place.chunks(digest, size):

@@ -154,7 +154,8 @@ class Readings(logging.Handler):
 @pytest.fixture(scope="module")
 def readings() -> Iterator[Readings]:
     logger, handler = logging.getLogger("fabric_fl.blobs.reader"), Readings()
-    before, logger.level = logger.level, logging.INFO
+    before = logger.level
+    logger.setLevel(logging.INFO)  # also where an earlier test has made the logger remember another level
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)

@@ -9,16 +9,19 @@ clock is the machine's, the same in every process.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
-from bench.workload import EXAMPLES, HOLDOUT, examples
+from bench.workload import EXAMPLES, HOLDOUT, ORGANISATIONS, examples
 from fabric_fl import Participant
 from fabric_fl.learning import TFFTrainer
 from fabric_fl.learning.tff_runtime import libraries
 
 
 def main() -> None:
+    # its share of the machine: more threads than cores, over all organisations, only wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ORGANISATIONS)))
     folder, index = sys.argv[1], int(sys.argv[2])
     steps: list[tuple[str, int, float]] = []
     data, holdout = examples(index, EXAMPLES), examples(100 + index, HOLDOUT)

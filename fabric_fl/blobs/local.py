@@ -27,7 +27,7 @@ MODE = 0o640
 
 
 class Directory:
-    """A directory of blobs. Files appear whole or not at all, and are on the disk when a call returns."""
+    """A directory of blobs. Files appear whole or not at all, and are on the disk when a call returns if nothing is said."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -113,15 +113,16 @@ class Directory:
             self._adopt(temporary, digest)
         return size
 
-    def adopt(self, digest: str, path: Path) -> bool:
+    def adopt(self, digest: str, path: Path, *, durable: bool) -> bool:
         """Move a file here that has this digest, without reading it; False where it lies on another file system."""
         with self._writing():
             self.root.mkdir(parents=True, exist_ok=True)
         with self._reading(digest), open_blob(path, path.lstat().st_size) as file, self._writing():
             os.fchmod(file.fileno(), MODE)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         try:
-            self._name(path, digest)
+            self._name(path, digest, durable=durable)
         except OSError as error:
             if error.errno == errno.EXDEV:
                 return False
@@ -143,9 +144,10 @@ class Directory:
         with self._writing():
             self._name(temporary, digest)
 
-    def _name(self, path: Path, digest: str) -> None:
+    def _name(self, path: Path, digest: str, *, durable: bool = True) -> None:
         path.replace(self.root / digest)
-        sync_directory(self.root)
+        if durable:
+            sync_directory(self.root)
         self._verified[digest] = fingerprint((self.root / digest).lstat())
 
     @contextmanager

@@ -72,10 +72,12 @@ class BlobReader:
     def keep(self, path: Path, digest: str, size: int) -> Path:
         """Move a file whose digest was found right while it was written into the own store; returns where it is now.
 
+        Nobody waits for the disk: others have the blob, too.
+
         Raises:
             StoreFullError: There is no room in the own store.
         """
-        self._own.adopt(path, digest)
+        self._own.adopt(path, digest, durable=False)
         return self._own.path(digest, size)
 
     def _stores(self, sources: Iterable[str]) -> Iterator[tuple[str, BlobStore]]:

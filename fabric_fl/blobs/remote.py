@@ -113,7 +113,7 @@ class Remote:
                 raise
         return size
 
-    def adopt(self, digest: str, path: Path) -> bool:
+    def adopt(self, digest: str, path: Path, *, durable: bool) -> bool:
         """Never: a remote store always gets a copy."""
         return False
 

@@ -74,15 +74,21 @@ class BlobStore:
             taken = self._place.receive(digest, _file_chunks(data, size))
         return StoredBlob(digest, taken)
 
-    def adopt(self, path: Path, digest: str) -> None:
+    def adopt(self, path: Path, digest: str, *, durable: bool = True) -> None:
         """Publish a file whose digest was taken while it was written, and which is not needed any more where it is.
 
         It is moved where that can be done, and then not read once more.
 
+        Args:
+            path: The file.
+            digest: What it has.
+            durable: Whether it must be on the disk when this returns. What a power cut damaged is found when it is read
+                again, so not where it can be had from others then.
+
         Raises:
             As `put`.
         """
-        if not self._place.adopt(_checked(digest), path):
+        if not self._place.adopt(_checked(digest), path, durable=durable):
             self.put(path, digest)
             path.unlink()
 

@@ -11,6 +11,10 @@ import os
 import resource
 import signal
 import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import TextIO
 
@@ -22,24 +26,39 @@ from fabric_fl.errors import FabricFLError
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer every request until there are no more."""
+    """Answer every request until there are no more.
+
+    What a sum wrote goes to the disk while the others still sum and attest, so that nobody waits for it later.
+    """
     for line in requests:
-        answers.write(json.dumps(_answer(line)) + "\n")
+        answer, written = _answer(line)
+        files = [path.open("rb", buffering=0) for path in written if path.exists()]  # before they are moved away
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
+        threading.Thread(target=_sync, args=(files,), daemon=True).start()
 
 
-def _answer(line: str) -> messages.Json:
+def _sync(files: Sequence[FileIO]) -> None:
+    for file in files:
+        with file, suppress(OSError):  # who needs it on the disk syncs it once more, and hears of what is wrong
+            os.fsync(file.fileno())
+
+
+def _answer(line: str) -> tuple[messages.Json, list[Path]]:
+    """Do what is asked; returns the answer, and the files that are going to be kept."""
     try:
         request = json.loads(line)
         inputs, directory = messages.inputs_from_json(request["inputs"]), Path(request["directory"])
         if request["call"] == "aggregate":
-            return {"result": messages.result_to_json(aggregate(inputs, directory))}
+            result = aggregate(inputs, directory)
+            copies = [update.copy for update in inputs.updates if update.copy is not None]
+            return {"result": messages.result_to_json(result)}, [*copies, result.model.path, result.state.path]
         models = leave_one_out_models(inputs, request["included"], directory)
-        return {"result": {participant: messages.file_to_json(model) for participant, model in models.items()}}
+        return {"result": {participant: messages.file_to_json(model) for participant, model in models.items()}}, []
     except FabricFLError as error:
-        return {"error": messages.error_to_json(error)}
+        return {"error": messages.error_to_json(error)}, []
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it rather than wait
-        return {"error": messages.error_to_json(WorkerError(f"{type(error).__name__}: {error}"))}
+        return {"error": messages.error_to_json(WorkerError(f"{type(error).__name__}: {error}"))}, []
 
 
 def main() -> None:

@@ -27,7 +27,10 @@ MODE = 0o640
 
 
 class Directory:
-    """A directory of blobs. Files appear whole or not at all, and are on the disk when a call returns if nothing is said."""
+    """A directory of blobs.
+
+    Files appear whole or not at all, and are on the disk when a call returns, unless `durable` says else.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root

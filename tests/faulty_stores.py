@@ -8,17 +8,12 @@ from pathlib import Path
 from fabric_fl.blobs import BlobStore
 
 
-def copied(path: Path) -> bool:
-    """Whether it is a copy of what another organisation published: lies are about the own."""
-    return path.suffix == ".blob"
-
-
 class KeepsToItself(BlobStore):
     """Publishes nothing."""
 
-    def adopt(self, path: Path, digest: str) -> None:
-        if copied(path):
-            super().adopt(path, digest)
+    def adopt(self, path: Path, digest: str, *, durable: bool = True) -> None:
+        if not durable:  # a copy of what another organisation published: lies are about the own
+            super().adopt(path, digest, durable=durable)
 
     def has(self, digest: str) -> bool:
         return True
@@ -34,10 +29,10 @@ class Damaging(BlobStore):
         path.chmod(0o600)
         path.write_bytes(bytes(content))
 
-    def adopt(self, path: Path, digest: str) -> None:
+    def adopt(self, path: Path, digest: str, *, durable: bool = True) -> None:
         size = path.stat().st_size
-        super().adopt(path, digest)
-        if not copied(path):
+        super().adopt(path, digest, durable=durable)
+        if durable:  # not a copy of what another organisation published
             self.damage(self.path(digest, size))
 
 

@@ -6,7 +6,6 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +53,6 @@ class Turns:
         before = self._order.index(me) - 1
         if before >= 0:
             assert self._taken[step, self._order[before]].wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
 
 
 def committed(folder: Path, order: tuple[str, ...], worker: AggregationWorker) -> tuple[Model, dict[str, list[str]]]:

@@ -133,12 +133,6 @@ def tasks() -> Iterator[Tasks]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
-
-
 class Readings(logging.Handler):
     """What readers found wrong with a blob: (the digest's beginning, the code)."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,17 +16,6 @@ from fabric_fl.participant import NotNamedError
 from fl_chaincode.records import ABORTED, CANCELLED, COMMITTED, FINISHED
 
 ORG1, ORG2, ORG3 = ORGANISATIONS
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
-
-
-@pytest.fixture
-def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
-    return Consortium(tmp_path, worker=worker)
 
 
 def once(step: str, number: int, act: Callable[[], Any]) -> Callable[[str, str, int], None]:

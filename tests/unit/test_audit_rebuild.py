@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import independent_round as oracle
 import pytest
 from organisations import ORGANISATIONS, TASK, Consortium
 
-from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import RebuiltRound, without
 from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.errors import FabricFLError
@@ -24,17 +23,6 @@ FEDADAM = {"step": "fedadam", "learning_rate": "0.1", "beta_1": "0.9", "beta_2":
 FEDAVGM = {"step": "fedavgm", "learning_rate": "1", "momentum": "0.9"}
 FEDAVG = {"step": "fedavg", "learning_rate": "1"}
 GONE = "Org2MSP"
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
-
-
-@pytest.fixture
-def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
-    return Consortium(tmp_path / "consortium", worker=worker)
 
 
 def finished(consortium: Consortium, **changes: Any) -> FLLedger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ from fl_chaincode.records import COMMITTED, Model, Round, Settlement
 ZEROS, ONES = "0" * 64, "1" * 64
 WRONG = 2
 """The round of which a ledger is wrong; two of three are selected in each."""
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from organisations import ORGANISATIONS, TASK, Consortium, FlippedBit
 
-from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.memory_ledger import MemoryLedger
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
-
-
-@pytest.fixture
-def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
-    return Consortium(tmp_path / "consortium", worker=worker)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import replay
 from fabric_fl.blobs import BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.ledger import FLLedger, LedgerRefused
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[AggregationWorker]:
-    with AggregationWorker() as started:
-        yield started
-
-
-@pytest.fixture
-def consortium(tmp_path: Path, worker: AggregationWorker) -> Consortium:
-    return Consortium(tmp_path, worker=worker)
 
 
 def digests(consortium: Consortium) -> list[str]:

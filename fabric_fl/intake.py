@@ -73,8 +73,7 @@ class Intake:
         try:
             result = self._worker.aggregate(inputs, directory)
         except AggregationError as error:
-            missing = {update.digest for update in inputs.updates if update.participant in error.participants}
-            self._wrong |= missing
+            self._wrong |= {update.digest for update in inputs.updates if update.participant in error.participants}
             raise
         finally:
             kept = tuple(self._keep(update) for update in inputs.updates)

@@ -58,10 +58,6 @@ class CommittedModels:
             self._records[number] = self._ledger.model(self._task.id, number)
         return self._records[number]
 
-    def digest(self, number: int) -> str:
-        """Returns the digest of the number-th model's weights; 0 is the initial model."""
-        return self._task.model.initial if number == 0 else self.record(number).digest
-
     def layout(self, number: int) -> Layout:
         """Returns the names and shapes that every model of the task has, read once from the number-th.
 

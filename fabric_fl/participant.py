@@ -205,7 +205,7 @@ class Participant:
     def model(self, task: str, number: int) -> CommittedModel:
         """Fetches a task's number-th committed model; 0 is the initial one."""
         part = self._participation(task)
-        return CommittedModel(part.task, number, part.models.digest(number), part.models.read(number))
+        return CommittedModel(part.task, number, part.models.record(number).digest, part.models.read(number))
 
     def evaluate(self, model: CommittedModel) -> dict[str, float]:
         """Evaluates a model on this organisation's holdout; returns its loss and metrics by name."""

@@ -35,7 +35,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         files = [path.open("rb", buffering=0) for path in written if path.exists()]  # before they are moved away
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        threading.Thread(target=_sync, args=(files,), daemon=True).start()
+        if files:
+            threading.Thread(target=_sync, args=(files,), daemon=True).start()
 
 
 def _sync(files: Sequence[FileIO]) -> None:

@@ -54,7 +54,8 @@ class Intake:
             elif directory is not None and update.digest not in self._wrong:
                 path = self._reader.nearby(update.digest, update.size, sources(update.participant))
                 if path is not None:
-                    found[update.participant] = replace(update, path=path, copy=directory / f"{update.digest}.blob")
+                    copy = directory / f"{update.participant}-{update.digest[:16]}.blob"
+                    found[update.participant] = replace(update, path=path, copy=copy)
         missing = [update for update in updates if update.participant not in found]
         if missing:
             with ThreadPoolExecutor(min(_AT_ONCE, len(missing))) as threads:
@@ -76,7 +77,7 @@ class Intake:
             self._wrong |= {update.digest for update in inputs.updates if update.participant in error.participants}
             raise
         finally:
-            kept = tuple(self._keep(update) for update in inputs.updates)
+            kept = self._keep_all(inputs.updates)
         return replace(inputs, updates=kept), result
 
     def _fetch(self, update: UpdateInput, sources: Iterable[str]) -> UpdateInput | None:
@@ -85,12 +86,24 @@ class Intake:
         except BlobUnavailableError:
             return None
 
-    def _keep(self, update: UpdateInput) -> UpdateInput:
+    def _keep_all(self, updates: Sequence[UpdateInput]) -> tuple[UpdateInput, ...]:
+        """Moves the copies into the own store, where participants who collude may have one file under one digest."""
+        places: dict[str, Path] = {}
+        for update in updates:
+            if update.copy is None or not update.copy.exists():
+                continue
+            if update.digest in places:
+                update.copy.unlink()
+            else:
+                places[update.digest] = self._reader.keep(update.copy, update.digest, update.size)
+        return tuple(self._kept(update, places.get(update.digest)) for update in updates)
+
+    def _kept(self, update: UpdateInput, place: Path | None) -> UpdateInput:
         if update.copy is None:
             return update
-        if not update.copy.exists():
+        if place is None:
             return replace(update, path=None, copy=None)
-        return self._known(update, self._reader.keep(update.copy, update.digest, update.size))
+        return self._known(update, place)
 
     def _known(self, update: UpdateInput, path: Path) -> UpdateInput:
         return replace(update, path=path, copy=None, verified=self._reader.verified(update.digest))

@@ -44,8 +44,8 @@ class Computation:
 
     @property
     def fetched(self) -> tuple[str, ...]:
-        """Digests that were verified and are served from the own store, sorted."""
-        return tuple(sorted(update.digest for update in self.inputs.updates if update.path is not None))
+        """Digests that were verified and are served from the own store, sorted; two updates may have the same."""
+        return tuple(sorted({update.digest for update in self.inputs.updates if update.path is not None}))
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pickle
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,20 @@ def with_header(**changes: Any) -> Callable[[UpdateBlob, bytes], bytes]:
         return bytes(encode(UpdateBlob(dataclasses.replace(blob.header, **changes), blob.tensors)))
 
     return forge
+
+
+class OneBlobForTwo:
+    """Two who collude: the second reveals, with an opening of its own, the very bytes that the first has revealed."""
+
+    def __init__(self) -> None:
+        self._content: Future[bytes] = Future()
+
+    def first(self, _blob: UpdateBlob, content: bytes) -> bytes:
+        self._content.set_result(content)
+        return content
+
+    def second(self, _blob: UpdateBlob, _content: bytes) -> bytes:
+        return self._content.result(timeout=60)
 
 
 def beyond_the_bound(blob: UpdateBlob, _content: bytes) -> bytes:

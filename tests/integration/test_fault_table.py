@@ -65,6 +65,7 @@ def liar(name: str, included: Sequence[str] = ORGANISATIONS, **lie: Any) -> Faul
 
 
 OTHERS = ("Org1MSP", "Org3MSP")
+ONE_BLOB = faults.OneBlobForTwo()
 FAULTS = (
     liar("trainer: is away", OTHERS, ledger=faults.Absent),
     liar("trainer: never submits", OTHERS, ledger=faults.NeverSubmits),
@@ -89,6 +90,11 @@ FAULTS = (
     liar("trainer: noise for an update", OTHERS, forge=lambda _, content: b"\x5a" * len(content)),
     liar("trainer: a pickle for an update", OTHERS, forge=faults.pickled),
     liar("trainer: bytes after the update's end", OTHERS, forge=lambda _, content: content + b"more"),
+    Fault(
+        "two trainers: the second reveals the first one's digest",
+        {LIAR: {"forge": ONE_BLOB.first}, "Org3MSP": {"forge": ONE_BLOB.second}},
+        ("Org1MSP", LIAR),
+    ),
     liar("store: publishes nothing", OTHERS, store=faulty_stores.KeepsToItself),
     liar("store: other bytes under the digest", OTHERS, store=faulty_stores.Damaging),
     liar("store: cut off", OTHERS, store=faulty_stores.Cutting),

@@ -240,6 +240,19 @@ def test_an_update_of_invalid_content_is_kept_too_because_everybody_refuses_it(r
     assert inputs.updates[1].path == round_.kept(1)
 
 
+@pytest.mark.parametrize("copying", [True, False])
+def test_two_participants_who_revealed_the_same_bytes_are_both_read_and_one_of_them_is_refused(round_, copying):
+    theirs = round_.inputs.updates[1].path.read_bytes()
+    round_.inputs = with_bytes(round_.inputs, 2, theirs)
+    round_.stores["Org3MSP"].put(theirs)
+    inputs, result = round_.sum(round_.gather(copying=copying))
+    assert (result.included, result.refused) == (("Org1MSP", "Org2MSP"), {"Org3MSP": "FL-BLOB-HEADER"})
+    assert [update.path for update in inputs.updates] == [round_.kept(0), round_.kept(1), round_.kept(1)]
+    assert sorted(path.name for path in round_.folder.iterdir()) == ["model.safetensors", "state.safetensors"]
+    assert round_.gather() == inputs.updates
+    assert round_.sum(inputs.updates) == (inputs, result)
+
+
 def test_without_room_for_copies_nothing_is_lost(round_):
     gathered = round_.gather()
     round_.folder.rmdir()

@@ -10,6 +10,7 @@ Layout, below the organisation's private folder::
     <task>/<round, eight digits>/update.json          its digest, size, num_examples, nonce
     <task>/<round, eight digits>/scores-<attempt>.json   scores, metrics, nonce, and the result that they belong to
     <task>/<round, eight digits>/model.safetensors    what this organisation computed, until it is committed
+    <task>/<round, eight digits>/state.safetensors    and the server step's state
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ from fabric_fl.aggregation import UpdateBlob, write
 from fabric_fl.aggregation.files import sync_directory
 from fabric_fl.errors import FabricFLError
 
-__all__ = ["Journal", "JournalError", "ScoreEntry", "UpdateEntry"]
+__all__ = ["MODEL", "STATE", "Journal", "JournalError", "ScoreEntry", "UpdateEntry"]
+
+MODEL, STATE = "model.safetensors", "state.safetensors"
 
 
 class JournalError(FabricFLError):
@@ -86,9 +89,21 @@ class Journal:
 
     def folder(self, round_number: int) -> Path:
         """Returns the folder of one round, created when it is missing."""
-        path = self._folder / f"{round_number:08d}"
+        path = self._path(round_number)
         _create(path)
         return path
+
+    def _path(self, round_number: int) -> Path:
+        return self._folder / f"{round_number:08d}"
+
+    def computed(self, rounds: Iterable[int]) -> list[int]:
+        """Returns those of the rounds of which a model or a state lies here that this organisation computed."""
+        return [number for number in rounds if any((self._path(number) / name).exists() for name in (MODEL, STATE))]
+
+    def forget_computed(self, round_number: int) -> None:
+        """Removes the model and the state that this organisation computed in a round that is not going to commit."""
+        for name in (MODEL, STATE):
+            (self._path(round_number) / name).unlink(missing_ok=True)
 
     def update_path(self, round_number: int) -> Path:
         return self.folder(round_number) / "update.safetensors"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +21,11 @@ from fabric_fl.aggregation import (
     UpdateInput,
     update_size,
 )
-from fabric_fl.blobs import BlobCorruptError
 from fabric_fl.intake import Intake
 from fabric_fl.journal import ScoreEntry, new_nonce
 from fabric_fl.learning import DataError
 from fabric_fl.participation import Participation, Patience
+from fabric_fl.publication import ModelPublisher
 from fabric_fl.scoring import score_round
 from fabric_fl.task_status import Revealed, TaskStatus
 from fl_chaincode import hashes
@@ -53,6 +52,11 @@ class Computation:
         base = [file.digest for file in (self.inputs.model, self.inputs.state) if file is not None]
         return (*base, *self.fetched)
 
+    def of(self, participants: Iterable[str]) -> bool:
+        """Returns whether it was made from exactly these participants' updates, and its model still lies there."""
+        made_from = {update.participant for update in self.inputs.updates}
+        return made_from == set(participants) and self.result.model.path.exists()
+
 
 class ValidatorRole:
     """Acts for an organisation that validates a task. Reads the ledger, then takes the next step, if there is one.
@@ -77,7 +81,7 @@ class ValidatorRole:
         self._round = 0
         self._computed: dict[tuple[int, int], Computation] = {}
         self._invalid: Mapping[str, str] = {}  # the codes of a round in which no update is valid
-        self._published = 0
+        self._publisher = ModelPublisher(participation, self._written)
         self._quorum_since: dict[tuple[int, int], float] = {}
 
     def act(self, status: TaskStatus) -> bool:
@@ -85,7 +89,7 @@ class ValidatorRole:
         me, round_ = self._part.msp_id, status.round
         unsettled = (one.round for one in status.unsettled)  # whose validators may have been voted out since
         if me in status.task.validators or any(me in one.validators for one in (round_, *unsettled)):
-            self._publish(status)
+            self._publisher.publish(status.head.j)
         if round_.number != self._round:
             self._round = round_.number
             self._patience.forget()
@@ -104,6 +108,7 @@ class ValidatorRole:
 
         Returns False when an update can no longer be read.
         """
+        self._publisher.publish(round_.j - 1)  # what this round started from, perhaps in no other store any more
         submitted = self._part.ledger.updates(self._part.task.id, round_.number)
         reveals = {
             update.participant: Revealed(reveal.digest, reveal.size, reveal.num_examples)
@@ -116,7 +121,10 @@ class ValidatorRole:
         if len(updates) < len(candidates):
             return False
         known = self._computed.get((round_.number, round_.attempt))
-        self._attest(round_, known or self._compute(round_, updates), None, status)
+        if known is None or not known.of(candidates):  # a sum without what has arrived since would be a dissent
+            known = self._compute(round_, updates)
+        self._attest(round_, known, None, status)
+        self._publisher.publish_model(record)
         return True
 
     # ---------------------------------------------------------------- while updates come in
@@ -336,32 +344,13 @@ class ValidatorRole:
     def _proof(self, round_: Round, result: AggregationResult, organisation: str) -> str:
         return hashes.proof(self._part.task.id, round_.number, round_.attempt, organisation, result.aggregate)
 
-    # ---------------------------------------------------------------- after the commit
-
-    def _publish(self, status: TaskStatus) -> None:
-        """Puts the newest committed model and its state into the own store, if this organisation computed them.
-
-        The files lie in the journal until then, so that a restart in between publishes them too.
-        """
-        if status.head.j == self._published:
-            return
-        record = self._part.models.record(status.head.j)
-        folder = self._part.journal.folder(record.round)
-        newest = max((key for key in self._computed if key[0] == record.round), default=None)
-        result = None if newest is None else self._computed[newest].result  # what the files hold
-        written = () if result is None else (result.model.digest, result.state.digest)
-        for name, digest in (("model.safetensors", record.digest), ("state.safetensors", record.state)):
-            path = folder / name
-            if digest is None or not path.exists():
-                continue
-            if digest in written:
-                self._part.store.adopt(path, digest)
-                continue
-            with suppress(BlobCorruptError):  # another model than was committed: a dissent, or an attempt
-                self._part.store.put(path, digest)
-            path.unlink()
-        self._published = status.head.j
-        self._part.done("published", record.round)
+    def _written(self, number: int) -> tuple[str, ...]:
+        """Returns the digests of what this process computed last in a round, which is what the files hold."""
+        newest = max((key for key in self._computed if key[0] == number), default=None)
+        if newest is None:
+            return ()
+        result = self._computed[newest].result
+        return (result.model.digest, result.state.digest)
 
     def _release(self, number: int) -> None:
         """Gives back the memory that holds what earlier rounds than the number-th were computed from."""

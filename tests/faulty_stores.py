@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fabric_fl.blobs import BlobStore
+from fabric_fl.blobs import BlobMissingError, BlobStore
 
 
 class KeepsToItself(BlobStore):
@@ -58,6 +58,32 @@ class Linking(Damaging):
     def damage(path: Path) -> None:
         path.unlink()
         path.symlink_to("/etc/hostname")
+
+
+class Withholding(BlobStore):
+    """A store as it shows itself to a reader from whom it withholds blobs.
+
+    Args:
+        first: What the others see.
+        withholds: Whether it withholds the blob of a digest.
+    """
+
+    def __init__(self, first: BlobStore, withholds: Callable[[str], bool]) -> None:
+        self._place = _Withheld(first, withholds)  # type: ignore[assignment]
+
+
+class _Withheld:
+    def __init__(self, first: BlobStore, withholds: Callable[[str], bool]) -> None:
+        self._first = first
+        self._withholds = withholds
+
+    def nearby(self, digest: str, size: int) -> Path | None:
+        return None if self._withholds(digest) else self._first.nearby(digest, size)
+
+    def chunks(self, digest: str, size: int) -> Iterator[bytes]:
+        if self._withholds(digest):
+            raise BlobMissingError(f"it does not have the blob {digest}")
+        yield from self._first._place.chunks(digest, size)
 
 
 class SecondFace(BlobStore):

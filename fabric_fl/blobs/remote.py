@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,11 @@ class Remote:
             return bool(filesystem.exists(f"{root}/{digest}"))
 
     def path(self, digest: str, size: int) -> Path:
-        """A local copy of the blob, its digest checked."""
-        if not self._cache.has(digest):
-            self._cache.receive(digest, self.chunks(digest, size))
+        """A local copy of the blob, its digest checked; a copy that was damaged since is replaced."""
+        if self._cache.has(digest):
+            with suppress(BlobCorruptError):  # which says nothing of what lies behind the URL
+                return self._cache.path(digest, size)
+        self._cache.receive(digest, self.chunks(digest, size))
         return self._cache.path(digest, size)
 
     def verified(self, digest: str) -> Fingerprint | None:

@@ -307,6 +307,20 @@ def test_a_full_own_store_is_not_the_sources_fault(tmp_path, stores, monkeypatch
         BlobReader(BlobStore(tmp_path / "own"), stores).fetch(DIGEST, SIZE, ["Org1MSP"])
 
 
+@pytest.mark.parametrize("damaged", [DATA[:-1] + b"?", DATA[:-1]], ids=["another byte", "cut off"])
+def test_a_damaged_local_copy_of_what_lies_behind_a_url_is_fetched_again(tmp_path, damaged):
+    store = BlobStore(f"memory://{tmp_path.name}/blobs", cache=tmp_path / "cache")
+    store.put(DATA)
+    copy = store.path(DIGEST, SIZE)
+    copy.write_bytes(damaged)
+    assert store.read(DIGEST, SIZE) == DATA
+    copy.write_bytes(damaged)
+    fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/blobs/{DIGEST}", damaged)
+    with pytest.raises(BlobCorruptError):  # now both are
+        store.read(DIGEST, SIZE)
+    fsspec.filesystem("memory").store.clear()
+
+
 def test_the_temporary_copies_of_a_url_end_with_the_store():
     store = BlobStore("memory://ends/blobs")
     store.put(DATA)

@@ -53,7 +53,8 @@ class Pass:
     def __init__(self, inputs: RoundInputs, updates: Sequence[UpdateInput]) -> None:
         self.num_examples = tuple(update.num_examples for update in updates)
         self._bound = inputs.bound
-        ring.check_capacity(sum(self.num_examples), inputs.bound)
+        admissible = (count for count in self.num_examples if 1 <= count <= inputs.max_examples)
+        ring.check_capacity(sum(admissible), inputs.bound)  # an update of any other count is refused
         self.step = server_step(inputs.server)
         with ExitStack() as stack:
             self.start = stack.enter_context(closing(StartStream(inputs)))

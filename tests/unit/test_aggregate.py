@@ -290,9 +290,19 @@ def test_a_model_that_would_overflow_is_refused(tmp_path):
 
 
 def test_updates_that_could_wrap_the_sum_are_refused(tmp_path):
-    inputs = with_update(make_round(tmp_path), 0, num_examples=1 << 33)
+    inputs = replace(with_update(make_round(tmp_path), 0, num_examples=1 << 33), max_examples=1 << 33)
     with pytest.raises(AggregationError, match="FL-AGGREGATE-CAPACITY"):
         aggregate(inputs, tmp_path)
+
+
+@pytest.mark.parametrize("count", [100_001, 1 << 33, 1 << 80, 0, -(1 << 80)])
+@pytest.mark.parametrize("rule", [{"rule": "none"}, {"rule": "median"}, {"rule": "multi-krum", "byzantine": 0}])
+def test_a_count_of_examples_that_the_task_does_not_allow_is_its_updates_fault_and_not_the_rounds(
+    tmp_path, count, rule
+):
+    inputs = replace(with_update(make_round(tmp_path), 0, num_examples=count), rule=rule)
+    result = aggregate(inputs, tmp_path)
+    assert (result.included, result.refused) == (("Org2MSP", "Org3MSP"), {"Org1MSP": "FL-BLOB-HEADER"})
 
 
 def test_a_base_that_changed_on_the_disk_is_noticed(tmp_path):

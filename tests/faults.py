@@ -110,6 +110,14 @@ class RevealsTwice(Recorded):
         return done
 
 
+class RevealsTwiceAnotherDigest(Recorded):
+    def reveal_update(self, task: str, number: int, **fields: Any) -> Any:
+        done = super().reveal_update(task, number, **fields)
+        again = super().reveal_update
+        self.attempt(lambda: again(task, number, **fields | {"digest": ONES}))
+        return done
+
+
 class SubmitsTwice(Recorded):
     def submit_update(self, task: str, number: int, commitment: str) -> Any:
         done = super().submit_update(task, number, commitment)
@@ -206,6 +214,15 @@ class OneBlobForTwo:
 
 def beyond_the_bound(blob: UpdateBlob, _content: bytes) -> bytes:
     arrays = {name: np.full(array.shape, 2**30 + 1, np.int32) for name, array in blob.tensors.items()}
+    return bytes(encode(UpdateBlob(blob.header, Tensors(arrays))))
+
+
+def poisoned(blob: UpdateBlob, _content: bytes) -> bytes:
+    """A valid update that pulls the model far to the other side."""
+    arrays = {
+        name: np.clip(array.astype(np.int64) * -1000, -(2**30), 2**30).astype(np.int32)
+        for name, array in blob.tensors.items()
+    }
     return bytes(encode(UpdateBlob(blob.header, Tensors(arrays))))
 
 

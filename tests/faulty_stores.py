@@ -66,22 +66,33 @@ class Withholding(BlobStore):
     Args:
         first: What the others see.
         withholds: Whether it withholds the blob of a digest.
+
+    Attributes:
+        withheld: The digests that the reader asked for and was not given.
     """
 
     def __init__(self, first: BlobStore, withholds: Callable[[str], bool]) -> None:
-        self._place = _Withheld(first, withholds)  # type: ignore[assignment]
+        self.withheld: set[str] = set()
+        self._place = _Withheld(first, withholds, self.withheld)  # type: ignore[assignment]
 
 
 class _Withheld:
-    def __init__(self, first: BlobStore, withholds: Callable[[str], bool]) -> None:
+    def __init__(self, first: BlobStore, withholds: Callable[[str], bool], withheld: set[str]) -> None:
         self._first = first
         self._withholds = withholds
+        self._withheld = withheld
+
+    def _denied(self, digest: str) -> bool:
+        if not self._withholds(digest):
+            return False
+        self._withheld.add(digest)
+        return True
 
     def nearby(self, digest: str, size: int) -> Path | None:
-        return None if self._withholds(digest) else self._first.nearby(digest, size)
+        return None if self._denied(digest) else self._first.nearby(digest, size)
 
     def chunks(self, digest: str, size: int) -> Iterator[bytes]:
-        if self._withholds(digest):
+        if self._denied(digest):
             raise BlobMissingError(f"it does not have the blob {digest}")
         yield from self._first._place.chunks(digest, size)
 

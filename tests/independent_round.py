@@ -93,6 +93,11 @@ def floats(data: bytes, dtype: str) -> list[Fraction]:
     return [Fraction(value) for (value,) in struct.iter_unpack(f"<{letter}", data)]
 
 
+def difference(initial: Fraction, final: Fraction) -> Fraction:
+    """In float32: rounded to a double first, which changes nothing, since that has more than twice the digits."""
+    return Fraction(struct.unpack("<f", float32(initial - final))[0])
+
+
 def quantise(delta: Fraction, f: int, bound: int) -> int:
     return max(-bound, min(bound, round(delta * 2**f)))  # Python rounds a rational's halves to even
 
@@ -151,6 +156,29 @@ def next_state(
 def first_state(server: Mapping[str, str], weights: Sequence[Fraction]) -> dict[str, list[Fraction]]:
     starts = [exact_steps.start(server, weight) for weight in weights]
     return {slot: [start[slot] for start in starts] for slot in sorted(exact_steps.start(server, Fraction(0)))}
+
+
+def selection(ranks: Mapping[str, str], moved: Sequence[str]) -> list[str]:
+    """Who comes when: by rank, and at the end those who were moved there."""
+    return [who for who in sorted(ranks, key=lambda who: ranks[who]) if who not in moved] + list(moved)
+
+
+def proof(facts: Mapping[str, Any], aggregate: str) -> str:
+    return H("fl/proof/v1", *(facts[name] for name in ("task", "round", "attempt", "organisation")), aggregate)
+
+
+def score_commitment(facts: Mapping[str, Any]) -> str:
+    named = [facts[name] for name in ("task", "round", "organisation", "nonce")]
+    return H("fl/score/v1", *named, canonical({name: facts[name] for name in ("metrics", "scores")}))
+
+
+def update_commitment(facts: Mapping[str, Any]) -> str:
+    names = ("task", "round", "participant", "base", "num_examples", "digest", "nonce")
+    return H("fl/update/v1", *(facts[name] for name in names))
+
+
+def aggregate_digest(total: Sequence[int]) -> str:
+    return H("fl/aggregate/v1", struct.pack(f"<{len(total)}q", *total))
 
 
 def result(facts: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The test vectors for other languages, against an implementation that shares nothing with the one that made them."""
 
 import json
-import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,12 +16,30 @@ def read(name):
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
-BLOBS, QUANTISATION, ROUNDS = read("blobs"), read("quantisation"), read("rounds")
+BLOBS, QUANTISATION, HASHES, ROUNDS = (read(name) for name in ("blobs", "quantisation", "hashes", "rounds"))
 
 
-@pytest.mark.parametrize("name", ["blobs", "quantisation", "rounds"])
+@pytest.mark.parametrize("name", ["blobs", "quantisation", "ledger_hashes", "rounds"])
 def test_the_vectors_are_what_the_command_writes(name):
-    assert json.loads(json.dumps(getattr(generate, name)())) == read(name)
+    assert json.loads(json.dumps(getattr(generate, name)())) == read(name.removeprefix("ledger_"))
+
+
+@pytest.mark.parametrize("case", HASHES["selections"])
+def test_participants_are_selected_in_the_order_of_their_hashes_and_those_who_were_moved_come_last(case):
+    ranks = {who: independent.H("fl/select/v1", case["task"], case["j"], case["base"], who) for who in case["ranks"]}
+    assert case["ranks"] == ranks
+    assert case["order"] == independent.selection(ranks, case["moved"])
+    assert case["order"] != sorted(ranks)
+
+
+def test_commitments_and_proofs_are_hashes_of_what_stands_beside_them():
+    for case in HASHES["commitments"]:
+        assert case["commitment"] == independent.update_commitment(case)
+    for case in HASHES["proofs"]:
+        assert case["aggregate"] == independent.aggregate_digest([int(value) for value in case["sum"]])
+        assert case["proof"] == independent.proof(case, case["aggregate"])
+    for case in HASHES["scores"]:
+        assert case["commitment"] == independent.score_commitment(case)
 
 
 @pytest.mark.parametrize("case", BLOBS, ids=lambda case: case["kind"])
@@ -71,34 +88,38 @@ def test_two_rounds_give_the_bytes_that_exact_arithmetic_gives(case):
         values, examples = {}, {}
         for update in found["updates"]:
             who, examples[who] = update["participant"], update["num_examples"]
-            values[who] = [
-                independent.quantise(value, f, bound)
-                for value in independent.floats(bytes.fromhex(update["delta"]), "F32")
-            ]
+            start = independent.floats(model[-len(data) :], "F32")
+            final = independent.floats(bytes.fromhex(update["final"]), "F32")
+            delta = [independent.difference(*pair) for pair in zip(start, final, strict=True)]
+            assert update["delta"] == b"".join(independent.float32(value) for value in delta).hex()
+            values[who] = [independent.quantise(value, f, bound) for value in delta]
             facts = {"task": task, "round": number, "participant": who, "base": base, "f": f}
             blob = independent.update_blob(entries, {**facts, "num_examples": examples[who]}, values[who])
             assert update["q"] == values[who]
             assert update["blob"] == blob.hex()
             assert update["digest"] == independent.sha256(blob)
-            assert update["commitment"] == independent.H(
-                "fl/update/v1", task, number, who, base, examples[who], update["digest"], update["nonce"]
-            )
+            assert update["commitment"] == independent.update_commitment({**facts, **update})
         refused = independent.select(rule, values, f)
         included = sorted(set(values) - set(refused))
         assert (found["included"], found["refused"]) == (included, refused)
         total, divisor = independent.combine(rule, {who: values[who] for who in included}, examples)
         assert (found["sum"], found["divisor"]) == ([str(one) for one in total], divisor)
-        assert found["aggregate"] == independent.H("fl/aggregate/v1", struct.pack(f"<{len(total)}q", *total))
+        assert found["aggregate"] == independent.aggregate_digest(total)
         state = independent.next_state(case["server"], state, [independent.mean(one, divisor, f) for one in total])
         blob = independent.state_blob(entries, state)
         model = independent.model_blob(entries, b"".join(independent.float32(value) for value in state["w"]))
         assert found["state"] == {"blob": blob.hex(), "digest": independent.sha256(blob)}
         assert found["model"] == {"blob": model.hex(), "digest": independent.sha256(model)}
-        facts = {"task": task, "round": number, "attempt": 1, "base": base, "included": included, "refused": refused}
+        facts = {"task": task, "round": number, "attempt": found["attempt"], "base": base}
+        facts |= {"included": included, "refused": refused}
         digests = {"model": found["model"]["digest"], "state": found["state"]["digest"]}
         assert found["result"] == independent.result({**facts, **digests})
         for who, proof in found["proofs"].items():
-            assert proof == independent.H("fl/proof/v1", task, number, 1, who, found["aggregate"])
+            assert proof == independent.proof({**facts, "organisation": who}, found["aggregate"])
+
+
+def test_one_round_of_the_vectors_is_committed_in_its_second_attempt():
+    assert [round_["attempt"] for case in ROUNDS for round_ in case["rounds"]].count(2) == 1
 
 
 def test_every_rule_that_leaves_out_somebody_does_so_in_the_vectors():

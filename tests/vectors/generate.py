@@ -28,10 +28,11 @@ from fabric_fl.aggregation import (
     encode,
     masked,
     quantise,
+    read_model,
     robust_rule,
     write,
 )
-from fl_chaincode import hashes
+from fl_chaincode import hashes, selection
 
 HERE = Path(__file__).parent
 SHAPES = (("dense/kernel", (3, 2)), ("dense/bias", (2,)), ("scale", ()), ("unused", (0, 4)))
@@ -56,7 +57,7 @@ RULES: tuple[dict[str, str | int], ...] = (
 
 def main() -> None:
     logging.getLogger("fabric_fl.aggregation.ring").setLevel(logging.ERROR)  # some deltas are there to be clipped
-    for name, make in (("blobs", blobs), ("quantisation", quantisation), ("rounds", rounds)):
+    for name, make in (("blobs", blobs), ("quantisation", quantisation), ("hashes", ledger_hashes), ("rounds", rounds)):
         (HERE / f"{name}.json").write_text(json.dumps(make(), indent=1, ensure_ascii=True) + "\n")
 
 
@@ -110,13 +111,39 @@ def quantisation() -> dict[str, Any]:
     return {"plain": plain, "masked": {"updates": hidden, "sum": _text(total)}}
 
 
+def ledger_hashes() -> dict[str, Any]:
+    """The hashes of rules that no tensor takes part in, each with all that goes into it."""
+    names = [f"Org{number}MSP" for number in range(1, 8)]
+    base, nonce, digest_ = "ab" * 32, "0123456789abcdef" * 4, "cd" * 32
+    selections, commitments, proofs, scores = [], [], [], []
+    for task, j, moved in ((TASK, 1, []), (TASK, 12345678, ["Org4MSP", "Org2MSP"]), ("a", 2, ["Org7MSP"])):
+        ranks = {who: hashes.selection_rank(task, j, base, who) for who in names}
+        order = selection.order(task, j, base, names, moved)
+        selections.append({"task": task, "j": j, "base": base, "ranks": ranks, "moved": moved, "order": order})
+    for number, who, examples in ((1, "Org1MSP", 1), (99999999, "org.with-other_signs", 9007199254740991)):
+        opening = {"task": TASK, "round": number, "participant": who, "base": base, "num_examples": examples}
+        value = hashes.update_commitment(TASK, number, who, base, examples, digest_, nonce)
+        commitments.append({**opening, "digest": digest_, "nonce": nonce, "commitment": value})
+    for total, attempt in (([], 1), ([0, 1, -1, 2**63 - 1, -(2**63)], 2)):
+        aggregate_ = hashes.aggregate_digest(np.array(total, "<i8").tobytes())
+        one = {"task": TASK, "round": 3, "attempt": attempt, "organisation": "Org1MSP"}
+        value = hashes.proof(*one.values(), aggregate_)
+        proofs.append({**one, "sum": [str(element) for element in total], "aggregate": aggregate_, "proof": value})
+    for effects, metrics in (({}, {}), ({"Org2MSP": -7, "Org1MSP": 0, "Org10MSP": 10**12}, {"loss": 1, "accuracy": 2})):
+        one = {"task": TASK, "round": 3, "organisation": "Org1MSP", "nonce": nonce}
+        value = hashes.score_commitment(*one.values(), effects, metrics)
+        scores.append({**one, "scores": effects, "metrics": metrics, "commitment": value})
+    return {"selections": selections, "commitments": commitments, "proofs": proofs, "scores": scores}
+
+
 def rounds() -> list[dict[str, Any]]:
-    """Two rounds of three participants under every server step, and of five under every rule."""
-    cases = [(server, {"rule": "none"}, 3) for server in SERVERS] + [(SERVERS[0], rule, 5) for rule in RULES]
-    return [_case(seed, *case) for seed, case in enumerate(cases)]
+    """Two rounds of three participants under every server step, and of five under every rule; one in attempt 2."""
+    cases = [(server, {"rule": "none"}, 3, 1) for server in SERVERS] + [(SERVERS[0], rule, 5, 1) for rule in RULES]
+    return [_case(seed, *case) for seed, case in enumerate([*cases, (SERVERS[0], {"rule": "none"}, 3, 2)])]
 
 
-def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], count: int) -> dict[str, Any]:
+def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], count: int, last: int) -> dict[str, Any]:
+    """`last` is the attempt that commits the second round."""
     generator = np.random.default_rng(seed)
     names = [f"Org{number}MSP" for number in range(1, count + 1)]
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,10 +153,13 @@ def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], coun
         found = []
         for number in (1, 2):
             base, updates, inputs = model.digest, [], []
+            start = read_model(model.path, model.digest, model.size).tensors
+            attempt = last if number == 2 else 1
             for index, who in enumerate(names):
                 # The last one is far off, so that a rule has something to do.
                 scale = 4 if who == names[-1] else 0.25
-                delta = Tensors.in_order([(name, _random(generator, shape, scale)) for name, shape in SHAPES])
+                final = Tensors({name: _trained(generator, array, scale) for name, array in start.items()})
+                delta = Tensors({name: array - final[name] for name, array in start.items()})  # float32
                 examples = int(generator.integers(1, 500))
                 header = UpdateHeader(TASK, number, who, base, examples, F)
                 blob = UpdateBlob(header, quantise(delta, F, BOUND))
@@ -140,6 +170,7 @@ def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], coun
                     {
                         "participant": who,
                         "num_examples": examples,
+                        "final": final.flat().astype("<f4").tobytes().hex(),
                         "delta": delta.flat().astype("<f4").tobytes().hex(),
                         "q": blob.tensors.flat().tolist(),
                         "blob": encode(blob).hex(),
@@ -151,13 +182,13 @@ def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], coun
             out = folder / str(number)
             out.mkdir()
             result = aggregate(
-                RoundInputs(TASK, number, 1, base, model, state, tuple(inputs), F, BOUND, 1000, server, rule), out
+                RoundInputs(TASK, number, attempt, base, model, state, tuple(inputs), F, BOUND, 1000, server, rule), out
             )
             model, state = result.model, result.state
             found.append(
                 {
                     "round": number,
-                    "attempt": 1,
+                    "attempt": attempt,
                     "base": base,
                     "updates": updates,
                     "included": list(result.included),
@@ -167,7 +198,7 @@ def _case(seed: int, server: dict[str, str], rule: Mapping[str, str | int], coun
                     "state": {"blob": state.path.read_bytes().hex(), "digest": state.digest},
                     "model": {"blob": model.path.read_bytes().hex(), "digest": model.digest},
                     "result": result.result,
-                    "proofs": {who: result.proof(TASK, number, 1, who) for who in names},
+                    "proofs": {who: result.proof(TASK, number, attempt, who) for who in names},
                 }
             )
         return {
@@ -187,6 +218,11 @@ def _sum(rule: Mapping[str, str | int], updates: list[dict[str, Any]]) -> dict[s
     weights = np.array(robust.weights(examples), np.int64)[:, None]
     total = (weights * q).sum(axis=0) if robust.trim is None else robust.trim.total(q)
     return {"sum": _text(total), "divisor": robust.divisor(examples)}
+
+
+def _trained(generator: np.random.Generator, start: Any, scale: float) -> Any:
+    """Weights as training might leave them, float32."""
+    return start - _random(generator, start.shape, scale)
 
 
 def _random(generator: np.random.Generator, shape: tuple[int, ...], scale: float = 1) -> Any:

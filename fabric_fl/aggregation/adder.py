@@ -33,30 +33,39 @@ class Adder:
     """
 
     def __init__(self, count: int, bound: int, slice_length: int = SLICE) -> None:
+        self._count = count
         self._bound = bound
         self._length = max(256, min(slice_length, _CONVERTED // count))
-        self._values = np.empty((count, self._length), np.float64)
+        self._values = np.empty((count + 1, self._length), np.float64)
+        self._values[count] = _SHIFT  # a summand like the others: what is added up already is shifted
         self._sum = np.empty(self._length, np.float64)
         self._scratch = np.empty(self._length, np.int64)
 
     def add(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
         """Write the sum over i of `weights[i] * q[i]` into `total`."""
         most = sum(weights) * self._bound
-        exact = most < EXACT
-        factors = np.array(weights if exact else (), np.float64)
-        for start in range(0, len(total), self._length):
-            columns = slice(start, start + self._length)
-            part = total[columns]
-            if exact:
-                values, found = self._values[:, : len(part)], self._sum[: len(part)]
-                np.copyto(values, q[:, columns])
-                np.dot(factors, values, out=found)
-                if most < _SMALL:
-                    np.add(found, _SHIFT, out=found)
-                    np.subtract(found.view(np.int64), _SHIFT_BITS, out=part)
-                else:
-                    np.copyto(part, found, casting="unsafe")
+        if most < EXACT:
+            self._add_exactly(q, weights, total, shifted=most < _SMALL)
+        else:
+            self._add_integers(q, weights, total)
+
+    def _add_exactly(self, q: Int32, weights: Sequence[int], total: Int64, *, shifted: bool) -> None:
+        count, length = self._count, self._length
+        factors = np.array((*weights, 1) if shifted else weights, np.float64)
+        rows = self._values[: len(factors)]
+        for start in range(0, len(total), length):
+            part = total[start : start + length]
+            values, found = rows[:, : len(part)], self._sum[: len(part)]
+            np.copyto(values[:count], q[:, start : start + length])
+            np.dot(factors, values, out=found)
+            if shifted:
+                np.subtract(found.view(np.int64), _SHIFT_BITS, out=part)
             else:
-                part[:] = 0
-                for row, weight in zip(q, weights, strict=True):
-                    ring.add(part, row[columns], weight, self._scratch[: len(part)])
+                np.copyto(part, found, casting="unsafe")
+
+    def _add_integers(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
+        for start in range(0, len(total), self._length):
+            part = total[start : start + self._length]
+            part[:] = 0
+            for row, weight in zip(q, weights, strict=True):
+                ring.add(part, row[start : start + self._length], weight, self._scratch[: len(part)])

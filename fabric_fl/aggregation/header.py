@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn
 
@@ -52,17 +53,26 @@ class Header:
 
     def encode(self) -> bytes:
         """The length prefix and the header, padded."""
-        tensors: dict[str, Any] = {"__metadata__": dict(self.metadata)}
-        start = 0
-        for name, shape in self.entries:
-            stop = start + ITEM_SIZE[self.dtype] * prod(shape)
-            tensors[name] = {"dtype": self.dtype, "shape": list(shape), "data_offsets": [start, stop]}
-            start = stop
-        text = _CANONICAL.encode(tensors).encode()
+        before, after = _described(self.dtype, self.entries)
+        metadata = f'"__metadata__":{_CANONICAL.encode(dict(self.metadata))}'
+        text = f"{{{','.join(filter(None, (before, metadata, after)))}}}".encode()
         text += b" " * (-len(text) % 8)
         if len(text) > HEADER_LIMIT:
             raise BlobError(f"a header of {len(text)} bytes is over the limit of {HEADER_LIMIT}", code=HEADER)
         return len(text).to_bytes(8, "little") + text
+
+
+@lru_cache(maxsize=16)  # every update of a task describes the same tensors
+def _described(dtype: str, entries: tuple[tuple[str, Shape], ...]) -> tuple[str, str]:
+    """The members of the header's JSON that sort before `__metadata__`, and those that sort after it."""
+    parts, start = {}, 0
+    for name, shape in entries:
+        stop = start + ITEM_SIZE[dtype] * prod(shape)
+        parts[name] = _CANONICAL.encode({"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]})
+        start = stop
+    texts = [(name < "__metadata__", f"{_CANONICAL.encode(name)}:{parts[name]}") for name in sorted(parts)]
+    before, after = (",".join(text for first, text in texts if first is side) for side in (True, False))
+    return before, after
 
 
 def header_length(prefix: bytes, size: int) -> int:

@@ -111,7 +111,14 @@ class Pass:
         return [self._reader(index, stream) for index, stream in enumerate(self._streams)]
 
     def _reader(self, index: int, stream: UpdateStream) -> Stage:
-        return Stage(lambda number: stream.read(self.q(number)[index]))
+        views = [q[index].view(np.uint8).data for q in self._q]
+        size = 4 * self.blocks[0][1]
+
+        def read(number: int) -> None:
+            view, length = views[number % self.window], 4 * self.blocks[number][1]
+            stream.read(view if length == size else view[:length])
+
+        return Stage(read)
 
     def using(self, readers: Sequence[Stage], work: Callable[[int], None]) -> Stage:
         """The stage that checks what was read; then, as long as all of it is valid, it does its work."""

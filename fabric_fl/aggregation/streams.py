@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
+from functools import lru_cache
 from io import FileIO
 
 import numpy as np
@@ -13,7 +14,7 @@ from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
 from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
 from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint, open_blob
-from fabric_fl.aggregation.header import decode_header, header_length
+from fabric_fl.aggregation.header import Header, decode_header, header_length
 from fabric_fl.aggregation.output import CopyFile
 from fabric_fl.aggregation.ring import Float64, Int32
 from fabric_fl.aggregation.rounds import RoundInputs, UpdateInput
@@ -77,15 +78,14 @@ class UpdateStream:
     def usable(self) -> bool:
         return self.refused is None and not self.missing
 
-    def read(self, block: Int32) -> None:
-        """Fill `block` with the next values; `refused` or `missing` tells whether they may be used."""
+    def read(self, block: memoryview) -> None:
+        """Fill a block with the next values' bytes; `refused` or `missing` tells whether they may be used."""
         if not self._opened:
             self._open()
         if self._file is None:
             return
-        view = block.view(np.uint8).data
-        if _read_into(self._file, view):
-            self._take(view)
+        if _read_into(self._file, block):
+            self._take(block)
         else:
             self.missing = True
 
@@ -153,8 +153,7 @@ class StartStream:
 
     def _read_header(self, kind: str) -> None:
         length = header_length(self._file.read(8), self._blob.size)
-        header = decode_header(self._file.read(length))
-        self.layout, self.slots = read_layout(header)
+        header, self.layout, self.slots = _understood(self._file.read(length))
         self._dtype = DTYPES[header.dtype]
         self._data = 8 + length
         if self._data + header.data_size != self._blob.size:
@@ -200,6 +199,12 @@ class StartStream:
         self._file.close()
 
 
+@lru_cache(maxsize=4)  # a task's models, and its states, all begin with the same bytes
+def _understood(text: bytes) -> tuple[Header, Layout, tuple[str, ...]]:
+    header = decode_header(text)
+    return header, *read_layout(header)
+
+
 def _open(blob: BlobFile) -> FileIO:
     try:
         return open_blob(blob.path, blob.size)
@@ -215,7 +220,7 @@ def _unavailable(blob: BlobFile, why: str) -> AggregationError:
 
 
 def _read_into(file: FileIO, view: memoryview) -> bool:
-    done = 0
+    done = file.readinto(view)
     while done < len(view):
         count = file.readinto(view[done:])
         if not count:

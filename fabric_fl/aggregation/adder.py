@@ -32,10 +32,10 @@ class Adder:
     whatever order and with whatever fused operations a linear algebra library adds: half the time of 64-bit integers.
     """
 
-    def __init__(self, count: int, bound: int, slice_length: int = SLICE) -> None:
+    def __init__(self, count: int, bound: int) -> None:
         self._count = count
         self._bound = bound
-        self._length = max(256, min(slice_length, _CONVERTED // count))
+        self._length = max(256, min(SLICE, _CONVERTED // count))
         self._values = np.empty((count + 1, self._length), np.float64)
         self._values[count] = _SHIFT  # a summand like the others: what is added up already is shifted
         self._sum = np.empty(self._length, np.float64)

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from fabric_fl.aggregation import pipeline, ring
-from fabric_fl.aggregation.adder import SLICE, Adder
+from fabric_fl.aggregation.adder import Adder
 from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.pipeline import Stage
 from fabric_fl.aggregation.ring import Int32, Int64
@@ -25,7 +25,7 @@ BLOCK = 1 << 16
 SHARED_BLOCK = 1 << 17
 """Elements of a block on several cores: handing over costs more than what a block leaves of a core's cache."""
 
-SHARES = 8
+SHARES = 4
 """Blocks that a small round is divided into, so that no core is idle for long while another does the last."""
 
 LEAST_BLOCK = 1 << 11
@@ -62,8 +62,11 @@ class Pass:
             if self.start.slots and self.start.slots != tuple(sorted(self.step.slots)):
                 slots = f"{', '.join(self.start.slots)}, the task's server step needs {', '.join(self.step.slots)}"
                 raise AggregationError(f"the state holds {slots}", code="FL-AGGREGATE-STEP")
+            # One thread opens all: several would spend more on waiting for each other than on the files.
+            self._streams = [
+                stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
+            ]
             self._open = stack.pop_all()
-        self._streams = [UpdateStream(update, inputs, self.layout) for update in updates]
         self.usable = True
         self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
         self.window = WINDOW if self.threads > 1 else 1
@@ -73,7 +76,7 @@ class Pass:
         longest = self.blocks[0][1]
         self._q = np.empty((self.window, len(updates), longest), np.int32)
         self._totals = np.empty((self.window, longest), np.int64)
-        self._adder = Adder(len(updates), inputs.bound, SLICE if self.threads == 1 else 2 * SLICE)
+        self._adder = Adder(len(updates), inputs.bound)
 
     def __enter__(self) -> Self:
         return self
@@ -81,8 +84,6 @@ class Pass:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._streams:
-            stream.close()
         self._open.close()
 
     def _longest(self) -> int:

@@ -25,12 +25,15 @@ _CHUNK = 1 << 18  # bytes
 
 
 class UpdateStream:
-    """One update, hashed, copied and checked in the same pass that reads it; opened when the first block is read.
+    """One update, hashed, copied and checked in the same pass that reads it.
 
     Attributes:
         update: Where to read it.
         refused: Why its content is invalid, the same for every validator, once known.
         missing: Whether the file is not there or not what the ledger names.
+
+    Raises:
+        AggregationError: Its copy cannot be written.
     """
 
     def __init__(self, update: UpdateInput, inputs: RoundInputs, layout: Layout) -> None:
@@ -38,22 +41,25 @@ class UpdateStream:
         self.refused: str | None = None
         self.missing = False
         self._inputs = inputs
-        self._layout = layout
-        self._opened = False
+        self._trusted = False
         self._found: Fingerprint | None = None
         self._copied: Fingerprint | None = None
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._copy: CopyFile | None = None
+        try:
+            self._open(layout)
+        except BaseException:
+            self.close()
+            raise
 
-    def _open(self) -> None:
+    def _open(self, layout: Layout) -> None:
         update, inputs = self.update, self._inputs
-        self._opened = True
         if not 1 <= update.num_examples <= inputs.max_examples:
             self.refused = HEADER
             return
         # Only one header and one size are right: a hostile header is compared, never parsed.
-        expected = update_header(inputs.header(update), self._layout)
+        expected = update_header(inputs.header(update), layout)
         header = expected.encode()
         if update.size != len(header) + expected.data_size:
             self.refused = SIZE
@@ -80,8 +86,6 @@ class UpdateStream:
 
     def read(self, block: memoryview) -> None:
         """Fill a block with the next values' bytes; `refused` or `missing` tells whether they may be used."""
-        if not self._opened:
-            self._open()
         if self._file is None:
             return
         if _read_into(self._file, block):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from statistics import median
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rounds_on_disk import make_round, write_update
 
-from fabric_fl.aggregation import AggregationError, Tensors, quantise
+from fabric_fl.aggregation import AggregationError, Tensors, aggregate, quantise, read_model, read_state
 from fabric_fl.aggregation import products as products_module
 from fabric_fl.aggregation.products import Products
 from fabric_fl.aggregation.rules import Krum, NormBound, Rule, Trim, robust_rule
@@ -169,6 +171,49 @@ def test_a_rule_gives_what_byzfl_gives(byzfl, name, theirs):
         expected = other(x.copy())
         found = mean(robust_rule(spec), q, generator.integers(1, 1000, len(q))) * 2.0**-24
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(x).max())
+
+
+def drawn_round(folder, rule, count, liars, seed):
+    """A round, the first participants of which lie; the changes before they were quantised; the weights before."""
+    generator = np.random.default_rng(seed)
+    inputs = make_round(folder, count=count, seed=seed)
+    layout = read_model(inputs.model.path, inputs.model.digest, inputs.model.size).tensors
+    changes, updates = [], []
+    for index in range(count):
+        scale = 3.0 if index < liars else 0.1
+        change = Tensors({name: generator.normal(0, scale, array.shape) for name, array in layout.items()})
+        changes.append(change.flat())
+        updates.append(write_update(folder, f"Org{index + 1}MSP", quantise(change, inputs.f, MAX), 50))
+    return replace(inputs, updates=tuple(updates), rule=rule), np.array(changes), layout.flat().astype(np.float64)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", ["norm-bound", "median", "trimmed-mean", "krum", "multi-krum"])
+def test_a_round_moves_the_model_by_what_byzfl_makes_of_the_changes_that_participants_trained(
+    tmp_path, byzfl, name, seed
+):
+    """To a millionth, of changes that nobody has quantised: from files through `aggregate` to the next state."""
+    liars, count = 1 + seed % 2, 5 + seed
+    options = {"norm-bound": {"norm": "2"}, "median": {}}.get(name, {"byzantine": liars})
+    inputs, changes, weights = drawn_round(tmp_path, {"rule": name} | options, count, liars, seed)
+    if name == "norm-bound":
+        kept = np.abs(byzfl.Clipping(2.0)(changes.copy()) - changes).max(axis=1) < 1e-12
+        assert kept.tolist() == [index >= liars for index in range(count)]
+        expected = byzfl.Average()(changes[kept])
+    else:
+        theirs = {"median": "Median", "trimmed-mean": "TrMean", "krum": "Krum", "multi-krum": "MultiKrum"}[name]
+        expected = getattr(byzfl, theirs)(*options.values())(changes.copy())
+    result = aggregate(inputs, tmp_path)
+    state = read_state(result.state.path, result.state.digest, result.state.size)
+    moved = weights - state.slots["w"].flat()  # FedAvg with a learning rate of 1
+    np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-6)
+    assert np.abs(moved - changes.mean(axis=0)).max() > 1e-2  # which without the rule it would be
+
+
+def test_a_comparison_with_byzfl_that_cannot_be_made_fails(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ModuleNotFoundError, match="byzfl"):
+        byzfl_aggregators.load()
 
 
 def test_the_norm_bound_leaves_out_what_byzfl_would_clip(byzfl):

@@ -6,6 +6,7 @@ import pytest
 from exact_steps import nearest, root, start, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soaking import times
 
 from fabric_fl.aggregation import AggregationError, FedAvg, server_step
 from fl_chaincode.specification import STEPS
@@ -46,7 +47,8 @@ def slow(spec, weight, updates):
     return state
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.soak
+@settings(max_examples=times(300, 5_000), deadline=None)
 @given(specs, finite, st.lists(finite, min_size=1, max_size=4))
 def test_every_step_gives_the_bits_of_exact_arithmetic_that_rounds_each_operation_once(spec, weight, updates):
     found = plain(spec, [weight], [[d] for d in updates])

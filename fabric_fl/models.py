@@ -58,6 +58,10 @@ class CommittedModels:
             self._records[number] = self._ledger.model(self._task.id, number)
         return self._records[number]
 
+    def know(self, record: Model) -> None:
+        """Takes a record that came with another answer, so that the ledger need not be asked for it."""
+        self._records.setdefault(record.j, record)
+
     def layout(self, number: int) -> Layout:
         """Returns the names and shapes that every model of the task has, read once from the number-th.
 

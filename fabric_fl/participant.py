@@ -165,7 +165,7 @@ class Participant:
         suspension = _Suspension(self.ledger, self.msp_id)
         settler = SettlerRole(part)
         validator = ValidatorRole(part, self._worker, settler.openings)
-        trainer = TrainerRole(part)
+        trainer = TrainerRole(part, validator.sync)
         refusals = _Refusals()
         unavailable = Patience(part.task.patience_s)
         with _Wakeups(self.ledger, task) as wakeups:
@@ -175,6 +175,7 @@ class Participant:
                 try:
                     status = self.ledger.status(task)
                     awaited = status.awaited
+                    part.models.know(status.model)
                     acted = [settler.act(status, validator), validator.act(status), trainer.act(status)]
                     if _ended(status, settler):
                         break
@@ -196,6 +197,7 @@ class Participant:
                     refusals.clear()
                     unavailable.forget()
                 wakeups.wait(_SOON_S if any(acted) else _POLL_S, awaited)
+        validator.sync()
         return self.latest(task)
 
     def latest(self, task: str) -> CommittedModel:

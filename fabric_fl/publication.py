@@ -30,6 +30,7 @@ class ModelPublisher:
         self._written = written
         self._models = 0  # how many committed models have been looked after
         self._rounds = 0  # the round of the last of them
+        self._unsynced: list[str] = []
 
     def publish(self, j: int) -> None:
         """Publishes what was computed of the models up to the j-th and is not in the store yet."""
@@ -52,12 +53,22 @@ class ModelPublisher:
             if digest is None or not path.exists():
                 continue
             if digest in written:
-                self._part.store.adopt(path, digest)
+                self._part.store.adopt(path, digest, durable=False)
+                self._unsynced.append(digest)
                 continue
             with suppress(BlobCorruptError):  # another model than was committed: a dissent, or an attempt
                 self._part.store.put(path, digest)
             path.unlink()
         self._part.done("published", record.round)
+
+    def sync(self) -> None:
+        """Waits until all that was published is on the disk.
+
+        Others can read a model at once, and training from it starts; but this organisation says nothing more to the
+        ledger before a power cut cannot take it back.
+        """
+        self._part.store.sync(self._unsynced)
+        self._unsynced.clear()
 
     def _committed(self, number: int) -> Model | None:
         """Returns what a round committed; None where it was aborted."""

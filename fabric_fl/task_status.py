@@ -16,6 +16,7 @@ from fl_chaincode.records import (
     Attestation,
     Election,
     Head,
+    Model,
     Opening,
     Reveal,
     Round,
@@ -145,6 +146,7 @@ class TaskStatus:
     """Where a task stands.
 
     Attributes:
+        model: The newest committed model; the initial one before the first commit.
         round: The newest round, with its effective status, attempt and set.
         submitted: Who has submitted an update, sorted.
         reveals: What was opened, by participant.
@@ -159,6 +161,7 @@ class TaskStatus:
 
     task: Task
     head: Head
+    model: Model
     round: Round
     submitted: tuple[str, ...]
     reveals: Mapping[str, Revealed]
@@ -217,6 +220,7 @@ class TaskStatus:
         return cls(
             task=Task.from_json(value["task"]),
             head=Head.from_json(value["head"]),
+            model=Model.from_json(value["model"]),
             round=Round.from_json(value["round"]),
             submitted=tuple(value["submitted"]),
             reveals={msp: Revealed(**item) for msp, item in value["reveals"].items()},

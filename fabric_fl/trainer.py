@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fabric_fl.journal import UpdateEntry
 from fabric_fl.learning import make_update, training_seed
 from fabric_fl.participation import Participation
@@ -11,10 +13,16 @@ from fl_chaincode.records import Round
 
 
 class TrainerRole:
-    """Acts for an organisation that a round selected. Reads the ledger, then takes the next step, if there is one."""
+    """Acts for an organisation that a round selected. Reads the ledger, then takes the next step, if there is one.
 
-    def __init__(self, participation: Participation) -> None:
+    Args:
+        participation: the organisation's means.
+        sync: waits until all that this organisation has published is on the disk; called before it submits.
+    """
+
+    def __init__(self, participation: Participation, sync: Callable[[], None]) -> None:
         self._part = participation
+        self._sync = sync
         self._checked = False
 
     def act(self, status: TaskStatus) -> bool:
@@ -50,6 +58,7 @@ class TrainerRole:
 
     def _submit(self, round_: Round, entry: UpdateEntry) -> None:
         part = self._part
+        self._sync()
         commitment = update_commitment(
             part.task.id, round_.number, part.msp_id, round_.base, entry.num_examples, entry.digest, entry.nonce
         )

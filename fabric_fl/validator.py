@@ -127,6 +127,10 @@ class ValidatorRole:
         self._publisher.publish_model(record)
         return True
 
+    def sync(self) -> None:
+        """Waits until the models that this organisation has published are on the disk."""
+        self._publisher.sync()
+
     # ---------------------------------------------------------------- while updates come in
 
     def _while_open(self, status: TaskStatus) -> bool:
@@ -241,6 +245,7 @@ class ValidatorRole:
     def _attest(self, round_: Round, computation: Computation, stored: Attestation | None, status: TaskStatus) -> None:
         part, result = self._part, computation.result
         scores = self._scores(round_, computation)
+        self.sync()
         part.ledger.attest(
             part.task.id,
             round_.number,

@@ -6,6 +6,7 @@ from fl_chaincode.records import (
     Attestation,
     Election,
     Head,
+    Model,
     Opening,
     Reveal,
     Round,
@@ -87,11 +88,15 @@ class Action(TypedDict):
 
 
 class TaskStatus(TypedDict):
-    """Where a task stands: votes by kind and attempt; what was revealed and attested, by organisation."""
+    """Where a task stands: votes by kind and attempt; what was revealed and attested, by organisation.
+
+    `model` is the newest committed one, as models:Latest tells it.
+    """
 
     task: Task
     state: str
     head: Head
+    model: Model
     round: Round
     submitted: list[str]
     reveals: dict[str, Revealed]

@@ -2,11 +2,23 @@
 
 from collections.abc import Iterator
 
-from fl_chaincode import cancellation, choices, duties, lookup, settlement
+from fl_chaincode import cancellation, choices, declarations, duties, lookup, settlement
 from fl_chaincode.answers import Action, Revealed, TaskStatus
 from fl_chaincode.caller import Caller
 from fl_chaincode.duties import Standing, Unsettled
-from fl_chaincode.records import ACTIVE, RUNNING, SETTLE, Declaration, Head, Participant, Reveal, Round, Task, Vote
+from fl_chaincode.records import (
+    ACTIVE,
+    RUNNING,
+    SETTLE,
+    Declaration,
+    Head,
+    Model,
+    Participant,
+    Reveal,
+    Round,
+    Task,
+    Vote,
+)
 from fl_chaincode.state import Reader
 
 CREATED = "created"
@@ -17,7 +29,8 @@ def status(state: Reader, caller: Caller, task_id: str) -> TaskStatus:
     state.ahead([Task.key_of(task_id), Head.key_of(task_id), Participant.key_of(caller.msp_id)])
     task = lookup.task(state, task_id)
     head = lookup.head(state, task_id)
-    state.ahead(Round.key_of(task_id, number) for number in (head.round, *head.unsettled))
+    rounds = (Round.key_of(task_id, number) for number in (head.round, *head.unsettled))
+    state.ahead([Model.key_of(task_id, head.j), *rounds])
     stored = lookup.round_record(state, task_id, head.round)
     state.ahead(_keys(state, task, head, stored))
     reveals = _reveals(state, stored)
@@ -28,6 +41,7 @@ def status(state: Reader, caller: Caller, task_id: str) -> TaskStatus:
         "task": task,
         "state": _state(standing),
         "head": head,
+        "model": declarations.marked(state, task, lookup.model(state, task_id, head.j)),
         "round": standing.round,
         "submitted": sorted(standing.submitted),
         "reveals": reveals,

@@ -6,12 +6,17 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
 from fabric_fl.aggregation.codec import Blob, ModelBlob, StateBlob, chunks, decode_model, decode_state
 from fabric_fl.aggregation.errors import SIZE, BlobError
+
+_PIECE = 1 << 20  # bytes that are hashed while they are in the processor's cache
+_AHEAD = 1 << 24  # bytes, for each of which the disk is set to work while the rest is hashed
 
 Fingerprint = tuple[int, int, int, int]
 """What changes when a file's content does: its change time cannot be set back by its owner."""
@@ -88,19 +93,37 @@ def write(blob: Blob, path: Path) -> BlobFile:
     hasher, size = hashlib.sha256(), 0
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            for chunk in chunks(blob):
-                file.write(chunk)
-                hasher.update(chunk)
-                size += len(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+        with FileIO(descriptor, "wb") as file, ThreadPoolExecutor(1) as disk:
+            begun: list[Future[None]] = []
+            for piece in _pieces(blob):
+                write_all(file, piece)
+                hasher.update(piece)
+                size += len(piece)
+                if size >= _AHEAD * (len(begun) + 1):
+                    begun.append(disk.submit(os.fdatasync, descriptor))
+            for one in begun:
+                one.result()
+            os.fsync(descriptor)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
     return BlobFile(path, hasher.hexdigest(), size)
+
+
+def write_all(file: FileIO, view: memoryview) -> None:
+    """Write all bytes to an unbuffered file, however few it takes at a time."""
+    done = 0
+    while done < len(view):
+        done += file.write(view[done:])
+
+
+def _pieces(blob: Blob) -> Iterator[memoryview]:
+    for chunk in chunks(blob):
+        view = memoryview(chunk)
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]
 
 
 def sync_directory(path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fabric_fl.aggregation.codec import DTYPES
 from fabric_fl.aggregation.errors import AggregationError
-from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint
+from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint, write_all
 from fabric_fl.aggregation.header import Header
 from fabric_fl.aggregation.ring import Float64
 
@@ -31,7 +31,7 @@ class CopyFile:
 
     def write(self, data: bytes | memoryview) -> None:
         with _storage(self._path):
-            _write_all(self._file, memoryview(data))
+            write_all(self._file, memoryview(data))
 
     def finish(self) -> Fingerprint:
         """Give it its name."""
@@ -64,7 +64,7 @@ class OutputStream:
         with _storage(path):
             self._file = _create(self._temporary)
             try:
-                _write_all(self._file, memoryview(prefix))
+                write_all(self._file, memoryview(prefix))
             except OSError:
                 self.discard()
                 raise
@@ -87,7 +87,7 @@ class OutputStream:
         start = self._data + self._dtype.itemsize * offset
         with _storage(self._path):
             self._file.seek(start)
-            _write_all(self._file, data)
+            write_all(self._file, data)
         if start == self._hashed:
             self._hash.update(data)
             self._hashed += len(data)
@@ -123,9 +123,3 @@ def _storage(path: Path) -> Iterator[None]:
             code="FL-AGGREGATE-STORAGE",
             remedy="Free space in the directory, or point to another; what was committed is untouched.",
         ) from error
-
-
-def _write_all(file: FileIO, view: memoryview) -> None:
-    done = 0
-    while done < len(view):
-        done += file.write(view[done:])

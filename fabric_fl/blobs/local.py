@@ -7,12 +7,12 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fabric_fl.aggregation.errors import BlobError
-from fabric_fl.aggregation.files import Fingerprint, file_digest, fingerprint, open_blob, sync_directory
+from fabric_fl.aggregation.files import Fingerprint, file_digest, fingerprint, open_blob, sync_directory, write_all
 from fabric_fl.blobs.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -85,7 +85,7 @@ class Directory:
             with temporary.open("wb", buffering=0) as file:
                 for chunk in chunks:
                     with self._writing():
-                        _write_all(file.fileno(), chunk)
+                        write_all(file, memoryview(chunk))
                     hasher.update(chunk)
                     size += len(chunk)
                 if hasher.hexdigest() != digest:
@@ -131,6 +131,19 @@ class Directory:
                 return False
             raise
         return True
+
+    def sync(self, digests: Sequence[str]) -> None:
+        """Wait until these blobs, and their names, are on the disk."""
+        for digest in digests:
+            with self._writing():
+                descriptor = os.open(self.root / digest, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        if digests:
+            with self._writing():
+                sync_directory(self.root)
 
     def release(self, digest: str) -> None:
         """Let the operating system forget what it holds of a blob; what is on the disk stays."""
@@ -192,9 +205,3 @@ class Directory:
             if error.errno == errno.ELOOP:
                 raise BlobCorruptError(f"{self.root / digest} is a symbolic link") from error
             raise BlobUnreachableError(f"{self.root / digest} cannot be read: {error.strerror}") from error
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,9 @@ class Remote:
     def take(self, digest: str, path: Path) -> int | None:
         """Never: a remote store always gets a copy."""
         return None
+
+    def sync(self, digests: Sequence[str]) -> None:
+        """Nothing to wait for: what was sent has arrived."""
 
     def release(self, digest: str) -> None:
         """Of the local copy, where there is one."""

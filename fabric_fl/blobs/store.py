@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ class BlobStore:
         Args:
             path: The file.
             digest: What it has.
-            durable: Whether it must be on the disk when this returns. What a power cut damaged is found when it is read
-                again, so not where it can be had from others then.
+            durable: Whether it must be on the disk when this returns, instead of after `sync`. What a power cut damaged
+                is found when it is read again, so not where it can be had from others then.
 
         Raises:
             As `put`.
@@ -91,6 +91,14 @@ class BlobStore:
         if not self._place.adopt(_checked(digest), path, durable=durable):
             self.put(path, digest)
             path.unlink()
+
+    def sync(self, digests: Iterable[str]) -> None:
+        """Wait until blobs that were adopted without waiting are on the disk.
+
+        Raises:
+            BlobStoreError: One is gone, or the disk reports an error.
+        """
+        self._place.sync([_checked(digest) for digest in digests])
 
     def has(self, digest: str) -> bool:
         """Whether something stands under this digest; it is verified when it is read.

@@ -117,6 +117,20 @@ def test_an_adopted_file_is_moved_and_verified_when_somebody_else_reads_it(tmp_p
     assert BlobStore(tmp_path / "store").read(DIGEST, SIZE) == DATA
 
 
+def test_what_was_adopted_without_waiting_is_synced_with_its_name_when_that_is_asked_for(tmp_path, monkeypatch):
+    store, written = BlobStore(tmp_path / "store"), tmp_path / "written"
+    written.write_bytes(DATA)
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd)))
+    store.adopt(written, DIGEST, durable=False)
+    assert synced == []
+    store.sync([DIGEST])
+    assert synced == [tmp_path / "store" / DIGEST, tmp_path / "store"]
+    with pytest.raises(BlobStoreError, match="cannot be written"):
+        store.sync([ABSENT])
+
+
 def test_a_released_blob_takes_no_memory_and_can_still_be_read(tmp_path, store):
     store.put(DATA)
     kept = store.path(DIGEST, SIZE)
@@ -207,7 +221,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fabric_fl.blobs.local.os.write", full)
+        patch.setattr("fabric_fl.blobs.local.write_all", full)
         patch.setattr("fabric_fl.blobs.local.os.link", full)
         for data in (DATA, journal):
             with pytest.raises(StoreFullError, match=r"FL-STORE-FULL.*No space left") as refusal:
@@ -302,7 +316,7 @@ def test_a_full_own_store_is_not_the_sources_fault(tmp_path, stores, monkeypatch
     def full(*_, **__):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr("fabric_fl.blobs.local.os.write", full)
+    monkeypatch.setattr("fabric_fl.blobs.local.write_all", full)
     with pytest.raises(StoreFullError, match="own"):
         BlobReader(BlobStore(tmp_path / "own"), stores).fetch(DIGEST, SIZE, ["Org1MSP"])
 

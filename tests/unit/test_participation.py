@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,54 @@ def test_a_task_runs_to_its_end_and_everybody_holds_the_same_model(consortium: C
     assert len(set(digests(consortium))) == 4
     assert {model.digest for model in consortium.models.values()} == {ledger.latest_model(TASK).digest}
     assert all(len(round_.selected) == 2 and round_.status == "committed" for round_ in ledger.rounds(TASK))
+
+
+def test_nothing_is_said_to_the_ledger_before_the_models_that_were_published_are_on_the_disk(
+    consortium: Consortium,
+) -> None:
+    waited_for: set[str] = set()
+    said: list[set[str]] = []
+
+    class Store(BlobStore):
+        def adopt(self, path: Path, digest: str, *, durable: bool = True) -> None:
+            super().adopt(path, digest, durable=durable)
+            if not durable:
+                waited_for.add(digest)
+
+        def sync(self, digests: Iterable[str]) -> None:
+            synced = list(digests)
+            super().sync(synced)
+            waited_for.difference_update(synced)
+
+    class Ledger(FLLedger):
+        def submit_update(self, task: str, number: int, commitment: str) -> Any:
+            self.note()
+            return super().submit_update(task, number, commitment)
+
+        def attest(self, task: str, number: int, attestation: Any) -> Any:
+            self.note()
+            return super().attest(task, number, attestation)
+
+        def note(self) -> None:
+            models = self.models(TASK)
+            said.append(waited_for & {digest for model in models for digest in (model.digest, model.state) if digest})
+
+    consortium.create_task(k=3)
+    store = Store(consortium.folder / "Org1MSP" / "store")
+    ledger = Ledger(consortium.ledgers["Org1MSP"]._contract, consortium.chain.events)
+    published = []
+    first = consortium.participant(
+        "Org1MSP",
+        ledger=ledger,
+        store=store,
+        on_step=lambda step, *_: published.append(len(waited_for)) if step == "published" else None,
+    )
+    consortium.run([first, *map(consortium.participant, ORGANISATIONS[1:])])
+    assert max(published) >= 2  # a model and its state, which others can read already
+    assert len(said) >= 5
+    assert not any(said)
+    models = ledger.models(TASK)[1:]
+    assert not waited_for & {model.digest for model in models}
 
 
 def test_the_budget_is_paid_or_returned_to_the_last_unit(consortium: Consortium) -> None:

@@ -53,7 +53,7 @@ def _answer(line: str) -> tuple[messages.Json, list[Path]]:
         if request["call"] == "aggregate":
             result = aggregate(inputs, directory)
             copies = [update.copy for update in inputs.updates if update.copy is not None]
-            return {"result": messages.result_to_json(result)}, [*copies, result.model.path, result.state.path]
+            return {"result": messages.result_to_json(result)}, [result.model.path, result.state.path, *copies]
         models = leave_one_out_models(inputs, request["included"], directory)
         return {"result": {participant: messages.file_to_json(model) for participant, model in models.items()}}, []
     except FabricFLError as error:

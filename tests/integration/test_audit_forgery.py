@@ -20,8 +20,8 @@ from forged_transactions import Transaction, insider, node, rehashed, replacing
 from soaking import times
 
 from fabric_fl.audit import archive, export, verify
-from fabric_fl.audit.chain import _executed
 from fabric_fl.audit.derived import SnapshotState
+from fabric_fl.audit.execution import unexplained
 from fabric_fl.blobs import BlobReader, BlobStore
 from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.ledger.rwset import RWSetBuilder, RWSetError, TxRWSet
@@ -209,7 +209,7 @@ def test_arguments_that_are_no_text_are_a_finding() -> None:
         state = SnapshotState(snapshot, "fl")
         rwset = TxRWSet.parse(written("model/task-1/00000001", b"{}"))
         for args in ([b"\xff"], [], [b"rounds:Commit", b"\xff"]):
-            found = _executed(state, b"", args, rwset)
+            found = unexplained(state, "fl", b"", args, rwset)
             assert found is not None
             assert "the contract refuses" in found
 

@@ -130,6 +130,7 @@ def test_an_export_without_blobs_holds_as_far_as_it_goes(tasks: Tasks, tmp_path:
     found = verify(tmp_path / "bare.tar")
     assert found.holds
     assert found.rounds == ()
+    assert [one.number for one in found.unchecked] == [1, 2]
     assert not archive.read(tmp_path / "bare.tar").names("blobs")
 
 
@@ -141,6 +142,8 @@ def test_the_given_roots_decide(exported: Path, tasks: Tasks) -> None:
     del roots["certificates/Org1MSP.pem"]
     found = verify(exported, list(roots.values()))
     assert [(finding.what, finding.organisation) for finding in found.findings] == [("certificate", "Org1MSP")]
+    found = verify(exported, [])  # trusts nobody, which is not the same as to give none
+    assert len(found.findings) == len(ORGANISATIONS) + 1
 
 
 def test_verifying_loads_no_tensorflow_and_needs_no_network_and_no_other_process(exported: Path) -> None:
@@ -318,11 +321,13 @@ def test_the_commands_export_verify_and_replay(tasks: Tasks, tmp_path: Path) -> 
         command = [Path(sys.executable).parent / "fabric-fl", "audit", *arguments, "--format", "json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
+        assert "Traceback" not in done.stderr
+        return json.loads(done.stdout or "{}")
 
     profile = ("--profile", str(tasks.folder("Org1MSP")))
     file, model = tmp_path / "task-1.tar", tmp_path / "rebuilt.safetensors"
     assert run("task-1", *profile)["identical"]
+    run("export", "task-1", str(tmp_path / "no" / "task-1.tar"), *profile, code=1)
     assert run("export", "task-1", str(file), *profile)["blobs"] == 5
     assert run("verify", str(file))["holds"]
     file.write_bytes(file.read_bytes()[:-1] + b"x")

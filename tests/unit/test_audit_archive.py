@@ -32,6 +32,7 @@ ABOUT: dict[str, Any] = {
     "missing": [],
     "schema": SCHEMA,
     "task": "task-1",
+    "withheld": [],
 }
 FILES = {"blocks/00000000.block": b"no block", "blobs/" + "a" * 64: b"", "certificates/Org1MSP.pem": b"x" * 512}
 

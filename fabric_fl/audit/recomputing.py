@@ -1,0 +1,83 @@
+"""An export's rounds, recomputed as far as it holds their blobs; of the others it is said why they were not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fabric_fl.aggregation import BlobError
+from fabric_fl.audit.finding import Finding
+from fabric_fl.audit.replay import RoundReplay, replay
+from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobUnavailableError
+from fabric_fl.ledger import FLLedger, LedgerRefused
+from fl_chaincode.records import COMMITTED
+
+
+@dataclass(frozen=True)
+class UncheckedRound:
+    """A committed round whose model nobody has recomputed here.
+
+    Attributes:
+        committed: Digest of the model on the ledger.
+        why: What the export lacks.
+    """
+
+    number: int
+    j: int
+    committed: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What became of a task's committed rounds: each is in one of the two."""
+
+    rounds: tuple[RoundReplay, ...] = ()
+    unchecked: tuple[UncheckedRound, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], directory: Path) -> Recomputed:
+    """Recomputes the rounds of an export's task.
+
+    That the exporter withheld a round is his word: such a round is recomputed where that can be done, and otherwise
+    counts as unchecked, never as right.
+
+    Args:
+        ledger: What the export's blocks give.
+        reader: The export's blobs.
+        about: Its manifest.
+        directory: Where recomputed models are written.
+
+    Raises:
+        BlobStoreError: There is no room for them.
+    """
+    task, withheld = about["task"], set(about.get("withheld", ()))
+    findings: list[Finding] = []
+    rounds: list[RoundReplay] = []
+    unchecked: dict[int, str] = {}
+    try:
+        ledger.task(task)  # of one that is not there no rounds are listed either
+        committed = [(one.number, one.j) for one in ledger.rounds(task) if one.status == COMMITTED]
+        models = {number: ledger.model(task, j).digest for number, j in committed}
+        for one in replay(ledger, reader, task, directory) if about["blobs"] else ():
+            if one.number in withheld and one.recomputed is None:
+                findings += [replace(each, where=f"round {one.number}") for each in one.findings if each.what != "blob"]
+                unchecked[one.number] = "its updates were left out, for who exported the task does not validate it"
+            else:
+                rounds.append(one)
+    except LedgerRefused as error:
+        findings.append(Finding("task", None, str(error)))
+        return Recomputed(tuple(rounds), findings=tuple(findings))
+    except (BlobCorruptError, BlobUnavailableError, BlobError) as error:
+        findings.append(Finding("task", None, str(error)))
+    why = "what it starts from cannot be read" if about["blobs"] else "the file has no blobs"
+    done = {one.number for one in rounds}
+    rest = [
+        UncheckedRound(number, j, models[number], unchecked.get(number, why))
+        for number, j in committed
+        if number not in done
+    ]
+    return Recomputed(tuple(rounds), tuple(rest), tuple(findings))

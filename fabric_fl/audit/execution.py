@@ -8,6 +8,7 @@ one block, each time rightly from the state before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from fabric_fl.audit.derived import SnapshotState
@@ -17,6 +18,8 @@ from fl_chaincode.caller import Caller
 from fl_chaincode.errors import FLError
 from fl_chaincode.functions import FUNCTIONS, Query
 from fl_chaincode.records import Consortium
+
+_log = logging.getLogger(__name__)
 
 
 def unexplained(
@@ -57,6 +60,9 @@ def _executed(state: SnapshotState, creator: bytes, args: Sequence[bytes], parts
         dispatch(state, Caller.from_creator(creator), function, arguments, consortium)
     except (FLError, ValueError) as refusal:
         return f"the contract refuses {function}: {refusal}" if signed else None
+    except Exception as crash:  # noqa: BLE001 -- records that endorsers made up before may be anything
+        _log.info("%s could not be executed", function, exc_info=True)
+        return f"the contract cannot execute {function} on the records before it: {crash!r}" if signed else None
     if state.writes != signed:
         keys = sorted(key for key in {*signed, *state.writes} if signed.get(key) != state.writes.get(key))
         return f"{function} wrote what the contract does not write there: {', '.join(keys)}"

@@ -13,26 +13,14 @@ Row = tuple[object, object, object, object]
 
 
 def verified_rows(found: Verification, *, compare: bool) -> Iterator[Row]:
-    """Yields the lines of the table, the verdict last.
+    """Yields the lines of the table, the verdict last. What a file says in them cannot steer a terminal.
 
     Args:
         found: What checking gave.
         compare: Whether the reader has still to compare the root certificates, because he gave none.
     """
-    for finding in found.findings:
-        yield "finding", finding.where, finding.organisation, finding.message
-    for one in found.rounds:
-        outcome = "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
-        yield f"round {one.number}", one.committed[:16], "", outcome
-    for unchecked in found.unchecked:
-        yield f"round {unchecked.number}", unchecked.committed[:16], "", f"not recomputed: {unchecked.why}"
-    if found.tip:
-        for digest in found.about["missing"]:
-            yield "missing", digest[:16], "", "no store had this blob when the file was made"
-        yield "last block", found.blocks - 1, "", found.tip
-    for msp_id, digests in found.roots.items():
-        for digest in digests:
-            yield "root", "", msp_id, digest
+    for row in _rows(found):
+        yield tuple(_shown(cell) if isinstance(cell, str) else cell for cell in row)  # type: ignore[misc]
     yield _verdict(found), f"{found.blocks} blocks", f"{found.transactions} tx", _extent(found, compare)
 
 
@@ -56,6 +44,27 @@ def numbered(rounds: Sequence[int]) -> str:
     return f"round{'s' if len(rounds) > 1 else ''} {', '.join(map(str, rounds))}"
 
 
+def _rows(found: Verification) -> Iterator[Row]:
+    for finding in found.findings:
+        yield "finding", finding.where, finding.organisation, finding.message
+    for one in found.rounds:
+        outcome = "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
+        yield f"round {one.number}", str(one.committed)[:16], "", outcome
+    for unchecked in found.unchecked:
+        yield f"round {unchecked.number}", str(unchecked.committed)[:16], "", f"not recomputed: {unchecked.why}"
+    if found.tip:
+        for digest in found.about["missing"]:
+            yield "missing", digest[:16], "", "no store had this blob when the file was made"
+        yield "last block", found.blocks - 1, "", found.tip
+    for msp_id, digests in found.roots.items():
+        for digest in digests:
+            yield "root", "", msp_id, digest
+
+
+def _shown(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def _verdict(found: Verification) -> str:
     if not found.holds:
         return "DOES NOT HOLD"
@@ -64,9 +73,9 @@ def _verdict(found: Verification) -> str:
 
 def _extent(found: Verification, compare: bool) -> str:
     """What the verdict is about, and what it leaves to the reader."""
-    if not found.tip:  # it was not judged to its end
-        return ""
     count = len(found.rounds) + len(found.unchecked)
+    if not found.tip or not (found.holds or count):  # it was not judged to its end
+        return ""
     said = [f"{len(found.rounds)} of {count} committed rounds were recomputed" if count else "no round was committed"]
     if compare:
         said.append("compare the roots above with those that you know")

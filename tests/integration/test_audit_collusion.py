@@ -16,12 +16,13 @@ from forged_transactions import Transaction, insider, node, rehashed
 from fabric_fl.audit import Verification, archive, export, verify
 from fabric_fl.audit.chain import Chain
 from fabric_fl.audit.derived import SnapshotState, derived_ledger
+from fabric_fl.audit.execution import unexplained
 from fabric_fl.fabric.ledger.kvledger import KVLedger
-from fabric_fl.fabric.ledger.rwset import Height, RWSetBuilder
+from fabric_fl.fabric.ledger.rwset import Height, RWSetBuilder, TxRWSet
 from fabric_fl.fabric.protoutil import TRANSACTIONS_FILTER, unpack_envelope, unpack_transaction
 from fl_chaincode import canonical, dispatch
 from fl_chaincode.caller import Caller
-from fl_chaincode.records import Entry
+from fl_chaincode.records import Entry, Round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,3 +208,52 @@ def test_a_query_that_was_sent_as_a_transaction_holds_and_may_write_nothing(
     transaction.set_results(results.serialize())
     path = payment.with_another(tmp_path / "wrote.tar", payment.signed(transaction))
     assert only_finding(verify(path), payment) == f"{call[0].decode()} only reads, and wrote token/supply"
+
+
+@pytest.mark.parametrize("changes", [{"selected": 5}, {"number": "one"}, {"status": []}], ids=str)
+def test_records_of_the_wrong_kind_are_a_finding_and_stop_nobody(
+    payment: Payment, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    key = Round.key_of("task-1", 1)
+    with closing(KVLedger.open(None, "fl")) as ledger:
+        for data in payment.blocks:
+            block = common_pb2.Block.FromString(data)
+            ledger.commit(block, list(block.metadata.metadata[TRANSACTIONS_FILTER]) or [0])
+        with ledger.snapshot() as snapshot:
+            record = json.loads(snapshot.get("fl", key).value)
+    transaction = payment.second_payment()
+    transaction.call(*transaction.args, chaincode="_lifecycle")
+    results = RWSetBuilder()
+    results.add_write("fl", key, canonical.encode(record | changes))
+    transaction.set_results(results.serialize())
+    found = verify(payment.with_another(tmp_path / "odd.tar", payment.signed(transaction)))
+    assert found.findings[0].where == f"block {payment.block}, transaction 1"
+    assert key in found.findings[0].message
+    assert not found.holds
+
+
+def test_a_call_that_fails_on_records_of_the_wrong_kind_is_a_finding(payment: Payment) -> None:
+    class Odd(SnapshotState):
+        """A ledger on which every entry holds an amount that is text."""
+
+        def get(self, key: str) -> bytes | None:
+            value = super().get(key)
+            if value is None or not key.startswith(Entry.PREFIX):
+                return value
+            return bytes(canonical.encode(json.loads(value) | {"amount": "100"}))
+
+    transaction = Transaction.of(payment.envelope)
+    call = unpack_transaction(unpack_envelope(payment.envelope).payload.data)
+    rwset = TxRWSet.parse(call.chaincode_action.results)
+    with closing(KVLedger.open(None, "fl")) as ledger:
+        for data in payment.blocks[: payment.block]:
+            block = common_pb2.Block.FromString(data)
+            ledger.commit(block, list(block.metadata.metadata[TRANSACTIONS_FILTER]) or [0])
+        with ledger.snapshot() as snapshot:
+            told = [
+                unexplained(state(snapshot, "fl"), "fl", transaction.creator, transaction.args, rwset)
+                for state in (SnapshotState, Odd)
+            ]
+    assert told[0] is None
+    assert told[1] is not None
+    assert told[1].startswith("the contract cannot execute tokens:Transfer on the records before it: TypeError(")

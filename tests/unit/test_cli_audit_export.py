@@ -85,7 +85,12 @@ def verification(*findings: Finding, rounds: int = 0, unchecked: int = 0, tip: s
         (verification(rounds=1, unchecked=2), "the chain holds", "1 of 3 committed rounds were recomputed"),
         (verification(unchecked=1), "the chain holds", "0 of 1 committed rounds were recomputed"),
         (verification(), "holds", "no round was committed"),
-        (verification(Finding("flags", None, "no")), "DOES NOT HOLD", "no round was committed"),
+        (
+            verification(Finding("flags", None, "no"), rounds=1),
+            "DOES NOT HOLD",
+            "1 of 1 committed rounds were recomputed",
+        ),
+        (verification(Finding("task", None, "no")), "DOES NOT HOLD", ""),
         (verification(Finding("chain", None, "no"), tip=""), "DOES NOT HOLD", ""),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
@@ -95,7 +100,7 @@ def test_the_verdict_claims_no_more_than_was_checked(found: Verification, verdic
     assert last == (verdict, "9 blocks", "12 tx", extent)
     assert verified_value(found)["recomputed"] == (bool(found.tip) and not found.unchecked)
     *_, last = verified_rows(found, compare=True)
-    assert ("compare the roots above" in str(last[3])) == bool(found.tip)
+    assert ("compare the roots above" in str(last[3])) == bool(extent)
 
 
 def test_what_is_to_be_compared_is_printed_whole_and_what_was_not_recomputed_has_a_row() -> None:
@@ -103,6 +108,12 @@ def test_what_is_to_be_compared_is_printed_whole_and_what_was_not_recomputed_has
     assert ("root", "", "Org1MSP", ROOT) in rows
     assert ("round 1", "1" * 16, "", "identical") in rows
     assert ("round 2", "2" * 16, "", "not recomputed: why") in rows
+
+
+def test_what_a_file_says_makes_no_line_of_its_own() -> None:
+    found = verification(Finding("contract", "Org1MSP", "the contract refuses a\nholds  9 blocks\x1b[2J", "block 3"))
+    first = next(iter(verified_rows(found, compare=False)))
+    assert first == ("finding", "block 3", "Org1MSP", "the contract refuses a\\nholds  9 blocks\\x1b[2J")
 
 
 def test_a_file_that_is_no_export_is_told_in_a_row(call: Any, tmp_path: Path) -> None:

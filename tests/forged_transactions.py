@@ -14,7 +14,16 @@ from fabric_protos.peer import chaincode_pb2, proposal_pb2, proposal_response_pb
 
 from fabric_fl.fabric.identity import SigningIdentity
 from fabric_fl.fabric.ledger.kvledger import KVLedger
-from fabric_fl.fabric.protoutil import TRANSACTIONS_FILTER, block_data_hash, endorse, sign_block, sign_envelope
+from fabric_fl.fabric.protoutil import (
+    TRANSACTIONS_FILTER,
+    block_data_hash,
+    compute_tx_id,
+    create_nonce,
+    endorse,
+    sign_block,
+    sign_envelope,
+    transaction_proposal_hash,
+)
 
 
 def insider(tasks: Tasks, msp_id: str) -> SigningIdentity:
@@ -59,6 +68,50 @@ class Transaction:
             part.rwset = written.SerializeToString()
         done.results = results.SerializeToString()
         assert digest.encode() in done.results
+        self.response.extension = done.SerializeToString()
+
+    @property
+    def creator(self) -> bytes:
+        return bytes(common_pb2.SignatureHeader.FromString(self.payload.header.signature_header).creator)
+
+    @property
+    def args(self) -> list[bytes]:
+        proposal = proposal_pb2.ChaincodeProposalPayload.FromString(self.action.chaincode_proposal_payload)
+        return list(chaincode_pb2.ChaincodeInvocationSpec.FromString(proposal.input).chaincode_spec.input.args)
+
+    def call(self, *args: bytes, chaincode: str = "fl") -> None:
+        """Makes it a transaction of its own with another call, perhaps of another chaincode."""
+        nonce = create_nonce()
+        header = common_pb2.SignatureHeader(creator=self.creator, nonce=nonce).SerializeToString()
+        channel = common_pb2.ChannelHeader.FromString(self.payload.header.channel_header)
+        channel.tx_id = compute_tx_id(nonce, self.creator)
+        extension = proposal_pb2.ChaincodeHeaderExtension.FromString(channel.extension)
+        extension.chaincode_id.name = chaincode
+        channel.extension = extension.SerializeToString()
+        self.payload.header.signature_header = header
+        self.payload.header.channel_header = channel.SerializeToString()
+
+        proposal = proposal_pb2.ChaincodeProposalPayload.FromString(self.action.chaincode_proposal_payload)
+        invocation = chaincode_pb2.ChaincodeInvocationSpec.FromString(proposal.input)
+        invocation.chaincode_spec.input.args[:] = args
+        proposal.input = invocation.SerializeToString()
+        self.action.chaincode_proposal_payload = proposal.SerializeToString()
+
+        done = proposal_pb2.ChaincodeAction.FromString(self.response.extension)
+        done.chaincode_id.name = chaincode
+        done.ClearField("events")
+        self.response.extension = done.SerializeToString()
+        self.response.proposal_hash = transaction_proposal_hash(
+            self.payload.header.channel_header, header, self.action.chaincode_proposal_payload
+        )
+        transaction = transaction_pb2.Transaction.FromString(self.payload.data)
+        transaction.actions[0].header = header
+        self.payload.data = transaction.SerializeToString()
+
+    def set_results(self, results: bytes) -> None:
+        """Changes what was read and written."""
+        done = proposal_pb2.ChaincodeAction.FromString(self.response.extension)
+        done.results = results
         self.response.extension = done.SerializeToString()
 
     def call_another_function(self) -> None:

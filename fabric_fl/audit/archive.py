@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fabric_fl.audit.finding import Finding
+from fabric_fl.errors import FabricFLError
 from fl_chaincode import canonical
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
 MANIFEST = "manifest.json"
 SUM = "manifest.sha256"
-_LARGEST_MANIFEST = 1 << 28
+_LARGEST_MANIFEST = 1 << 25
+"""Room for 200,000 files; JSON takes up to twenty times its length once it is read."""
+_LARGEST_WHOLE = 1 << 27
+"""Of a member that is read at once; gRPC brings no block of more than 100 MiB to any peer."""
+_STREAMED = "blobs/"
 _CHUNK = 1 << 20
 
 
@@ -58,7 +63,7 @@ class Archive:
     findings: tuple[Finding, ...]
 
     def content(self, name: str) -> bytes:
-        """Reads a member.
+        """Reads a member at once, which of a blob may be much.
 
         Raises:
             KeyError: There is none of that name.
@@ -67,6 +72,19 @@ class Archive:
         with self.path.open("rb") as file:
             file.seek(member.offset)
             return file.read(member.size)
+
+    def extract(self, name: str, target: Path) -> None:
+        """Copies a member into a file.
+
+        Raises:
+            KeyError: There is none of that name.
+            OSError: The file cannot be written.
+        """
+        member = self.members[name]
+        with self.path.open("rb") as file, target.open("wb") as copy:
+            file.seek(member.offset)
+            for chunk in _chunks(file, member.size):
+                copy.write(chunk)
 
     def names(self, folder: str) -> list[str]:
         """Names of the members in a folder, in the archive's order."""
@@ -80,6 +98,9 @@ def write(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes | Path
         path: Where to; replaced if it is there.
         about: Goes into the manifest.
         files: Contents by name, in the order that they are to have.
+
+    Raises:
+        FabricFLError: It is more than `read` takes (FL-AUDIT-EXPORT-SIZE).
     """
     listed = []
     for name, content in files.items():
@@ -89,6 +110,12 @@ def write(path: Path, about: Mapping[str, Any], files: Mapping[str, bytes | Path
                 digest.update(chunk)
             listed.append({"name": name, "sha256": digest.hexdigest(), "size": source.tell()})
     manifest = canonical.encode({**about, "files": listed})
+    if len(manifest) > _LARGEST_MANIFEST:
+        raise FabricFLError(
+            f"the list of {len(listed)} files is longer than any reader takes",
+            code="FL-AUDIT-EXPORT-SIZE",
+            remedy="A channel of so many blocks goes into no export: audit it with `fabric-fl audit TASK`.",
+        )
     with path.open("wb") as target:
         _add(target, MANIFEST, manifest)
         _add(target, SUM, _sum(manifest))
@@ -138,6 +165,8 @@ def _listed(files: Any) -> list[Member]:
         if {name: type(value) for name, value in one.items()} != {"name": str, "size": int, "sha256": str}:
             raise ValueError(f"{one} describes no file")
         _header(one["name"], one["size"])
+        if one["size"] > _LARGEST_WHOLE and not one["name"].startswith(_STREAMED):
+            raise ValueError(f"{one} is larger than anything of its kind")
         members.append(Member(one["name"], 0, one["size"], one["sha256"]))
     if len({member.name for member in members}) != len(members):
         raise ValueError("a file is listed twice")
@@ -162,7 +191,7 @@ def _members(path: Path, file: BinaryIO, about: Mapping[str, Any], listed: list[
         if file.read(-one.size % BLOCK) != bytes(-one.size % BLOCK):
             findings.append(_finding(f"the padding after {one.name}", member.offset + one.size))
     end = file.tell()
-    if file.read() != END:
+    if file.read(len(END) + 1) != END:
         findings.append(_finding("the archive's end", end))
     return Archive(path, about, members, tuple(findings))
 

@@ -2,7 +2,7 @@
 
 Validity flags are a peer's word; here they are recomputed from block 0 on, and with them the world state. And since
 enough endorsers together could sign anything, every valid call of the contract is executed once more: what it wrote
-must be what its rules write.
+must be what its rules write, and depend on what they read; nothing else may write where the contract does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from fabric_protos.common import common_pb2
 from fabric_protos.peer import transaction_pb2
 
 from fabric_fl.audit.derived import SnapshotState
+from fabric_fl.audit.execution import unexplained
 from fabric_fl.audit.finding import Finding
 from fabric_fl.fabric.channel.channelconfig import ChannelConfig, InvalidChannelConfig
 from fabric_fl.fabric.channel.configtx import ConfigUpdateRefused, check_update, is_configuration
@@ -23,7 +24,7 @@ from fabric_fl.fabric.channel.signaturecache import SignatureCache
 from fabric_fl.fabric.channel.txvalidator import VALID, TxValidator
 from fabric_fl.fabric.identity import Identity, InvalidIdentity
 from fabric_fl.fabric.ledger.kvledger import InvalidBlock, KVLedger
-from fabric_fl.fabric.ledger.rwset import TxRWSet, is_delete
+from fabric_fl.fabric.ledger.rwset import TxRWSet
 from fabric_fl.fabric.protoutil import (
     COMMIT_HASH,
     LAST_CONFIG,
@@ -38,10 +39,6 @@ from fabric_fl.fabric.protoutil import (
     unpack_envelope,
     unpack_transaction,
 )
-from fl_chaincode import dispatch
-from fl_chaincode.caller import Caller
-from fl_chaincode.errors import FLError
-from fl_chaincode.records import Consortium
 
 _NAMES = transaction_pb2.TxValidationCode
 _BLOCK_POLICY = "/Channel/Orderer/BlockValidation"
@@ -194,12 +191,15 @@ class Chain:
                     yield index, finding
                 call = unpack_transaction(envelope.payload.data)
                 action = call.chaincode_action
-                if action.chaincode_id.name == self._chaincode:
-                    state = SnapshotState(snapshot, self._chaincode)
-                    creator = envelope.signature_header.creator
-                    message = _executed(state, creator, call.spec.input.args, TxRWSet.parse(action.results))
-                    if message:
-                        yield index, Finding("contract", _creator(data), message, place)
+                message = unexplained(
+                    SnapshotState(snapshot, self._chaincode),
+                    action.chaincode_id.name,
+                    envelope.signature_header.creator,
+                    call.spec.input.args,
+                    TxRWSet.parse(action.results),
+                )
+                if message:
+                    yield index, Finding("contract", _creator(data), message, place)
 
     def _certificates(
         self, envelope: UnpackedEnvelope, moment: datetime.datetime | None, place: str
@@ -225,25 +225,6 @@ def _read(data: bytes) -> common_pb2.Block:
     if block.SerializeToString() != data or len(block.metadata.metadata) <= COMMIT_HASH:
         raise MalformedMessage("it holds more than a block, or less")
     return block
-
-
-def _executed(state: SnapshotState, creator: bytes, args: list[bytes], rwset: TxRWSet) -> str | None:
-    """Executes a call as its endorsers should have; returns what is wrong with what they signed."""
-    parts = [part for part in rwset.namespaces if part.namespace == state.chaincode]
-    signed = {write.key: None if is_delete(write) else write.value for part in parts for write in part.kv.writes}
-    function = "a call that is no text"
-    try:
-        function, *arguments = (argument.decode() for argument in args)
-        # What each operator had configured is not on the ledger; that the endorsers had the same is.
-        own = signed.get(Consortium.key_of()) if function == "consortium:Init" else None
-        consortium = Consortium.decode(own).organisations if own else ()
-        dispatch(state, Caller.from_creator(creator), function, arguments, consortium)
-    except (FLError, ValueError) as refusal:
-        return f"the contract refuses {function}: {refusal}" if signed else None
-    if state.writes != signed:
-        keys = sorted(key for key in {*signed, *state.writes} if signed.get(key) != state.writes.get(key))
-        return f"{function} wrote what the contract does not write there: {', '.join(keys)}"
-    return None
 
 
 def _in_time(identity: Identity, moment: datetime.datetime | None, who: str, where: str) -> Iterator[Finding]:

@@ -19,15 +19,18 @@ class SnapshotState:
     """A chaincode's part of a snapshot, as the contract's rules see it (`fl_chaincode.state.State`).
 
     Attributes:
-        writes: What a transaction has written; None for a deletion.
+        reads: The keys that a transaction has read by name.
+        writes: What it has written; None for a deletion.
     """
 
     def __init__(self, snapshot: Snapshot, chaincode: str) -> None:
         self._snapshot = snapshot
         self.chaincode = chaincode
+        self.reads: set[str] = set()
         self.writes: dict[str, bytes | None] = {}
 
     def get(self, key: str) -> bytes | None:
+        self.reads.add(key)
         found = self._snapshot.get(self.chaincode, key)
         return None if found is None else found.value
 

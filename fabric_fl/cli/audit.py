@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fabric_fl.cli.newfile import new_file
 from fabric_fl.cli.output import Output, with_output
 from fabric_fl.cli.session import open_session, with_profile
+from fabric_fl.cli.verified import numbered, verified_rows, verified_value
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-
-    from fabric_fl.audit import RoundReplay, Verification
+    from fabric_fl.audit import RoundReplay
 
 _ROUNDS = ("ROUND", "MODEL", "COMMITTED", "RECOMPUTED", "RESULT")
 
@@ -33,8 +33,18 @@ class _TaskOrCommand(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # `audit --profile X TASK` was all there was once
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            args = ["task", *args]
+            at = self._first_word(args)
+            command = args[at : at + 1] if args[at : at + 1] and args[at] in self.commands else []
+            args = [*command, *args[:at], *args[at + 1 :]] if command else ["task", *args]
         return super().parse_args(ctx, args)
+
+    def _first_word(self, args: Sequence[str]) -> int:
+        """Returns where the options that come first end."""
+        with_value = {name for one in self.commands["task"].params for name in one.opts if name.startswith("--")}
+        at = 0
+        while at < len(args) and args[at].startswith("-"):
+            at += 2 if args[at] in with_value else 1
+        return at
 
 
 @click.group(cls=_TaskOrCommand)
@@ -73,13 +83,16 @@ def export_(task: str, file: Path, no_blobs: bool, profile: Path, out: Output) -
     from fabric_fl.fabric.profile import ConnectionProfile
 
     settings = ConnectionProfile.load(profile).participant
-    with open_session(profile) as session:
-        validates = session.msp_id in session.ledger.electorate(task).validators
-        reader = session.reader if validates and not no_blobs else None
-        done = export(session.network, settings.chaincode, task, file, reader)
+    with new_file(file) as target, open_session(profile) as session:
+        reader = None if no_blobs else session.reader
+        done = export(session.network, settings.chaincode, task, target, reader, session.msp_id)
     value = {"file": str(file), "size": file.stat().st_size, **dataclasses.asdict(done)}
-    lost = f", {len(done.missing)} blobs are no longer to be had" if done.missing else ""
-    out.text(f"{file}: {done.blocks} blocks, {done.blobs} blobs{lost}, {value['size']} bytes", value)
+    held = f"no blobs ({done.without})" if done.without else f"{done.blobs} blobs"
+    if done.withheld:
+        held += f", no updates of {numbered(done.withheld)} ({session.msp_id} does not validate them)"
+    if done.missing:
+        held += f", {len(done.missing)} blobs are no longer to be had"
+    out.text(f"{file}: {done.blocks} blocks, {held}, {value['size']} bytes", value)
 
 
 @audit.command("verify")
@@ -93,16 +106,10 @@ def export_(task: str, file: Path, no_blobs: bool, profile: Path, out: Output) -
 def verify_(file: Path, roots: Path | None, out: Output) -> None:
     """Check an export without network, ledger or TensorFlow; exit code 1 when anything does not hold."""
     from fabric_fl.audit import verify
+    from fabric_fl.audit.roots import read_roots
 
-    found = verify(file, _certificates(roots) if roots else ())
-    rows = [
-        *(("finding", finding.where, finding.organisation, finding.message) for finding in found.findings),
-        *((f"round {one.number}", one.committed[:16], "", _outcome(one)) for one in found.rounds),
-        *([("last block", found.blocks - 1, "", found.tip)] if found.tip else []),
-        *(("root", msp_id, digest[:16], "") for msp_id, digests in found.roots.items() for digest in digests),
-        ("holds" if found.holds else "DOES NOT HOLD", f"{found.blocks} blocks", f"{found.transactions} tx", ""),
-    ]
-    out.table(("WHAT", "WHERE", "WHO", "RESULT"), rows, _value(found))
+    found = verify(file, None if roots is None else read_roots(roots))
+    out.table(("WHAT", "WHERE", "WHO", "RESULT"), verified_rows(found, compare=roots is None), verified_value(found))
     if not found.holds:
         sys.exit(1)
 
@@ -162,23 +169,3 @@ def _first(rounds: Sequence[RoundReplay]) -> str | None:
             who = ", ".join(named) or "the contract itself (`fabric-fl audit verify` names the transaction)"
             return f"round {one.number} is the first that differs; what does not agree is of {who}"
     return None
-
-
-def _value(found: Verification) -> dict[str, Any]:
-    return {
-        "holds": found.holds,
-        "about": dict(found.about),
-        "blocks": found.blocks,
-        "transactions": found.transactions,
-        "tip": found.tip,
-        "roots": {msp_id: list(digests) for msp_id, digests in found.roots.items()},
-        "findings": [dataclasses.asdict(finding) for finding in found.findings],
-        "rounds": _values(found.rounds),
-    }
-
-
-def _certificates(path: Path) -> list[Certificate]:
-    from cryptography import x509
-
-    files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
-    return [certificate for file in files for certificate in x509.load_pem_x509_certificates(file.read_bytes())]

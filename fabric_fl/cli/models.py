@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fabric_fl.cli.newfile import new_file
 from fabric_fl.cli.output import Output, with_output
 from fabric_fl.cli.session import open_session, with_profile
 
@@ -38,10 +39,10 @@ def fetch(task: str, number: int | None, target: Path, profile: Path, out: Outpu
     """Fetch a committed model of TASK, verify it and write it; `sha256sum` prints the digest on the ledger."""
     from fabric_fl.models import CommittedModels
 
-    with open_session(profile) as session:
+    with new_file(target) as file, open_session(profile) as session:
         wanted = session.ledger.latest_model(task).j if number is None else number
         found = CommittedModels(session.ledger, session.reader, session.ledger.task(task)).weights(wanted)
-        shutil.copyfile(found.path, target)
+        shutil.copyfile(found.path, file)
         revoked = session.ledger.model(task, wanted).revoked
     for mark in revoked:
         data = f"declaration {mark['number']} of {mark['participant']} for {mark['purpose']}"
@@ -64,10 +65,11 @@ def export(task: str, number: int | None, target: Path, profile: Path, out: Outp
     from fabric_fl.learning.export import to_keras
     from fabric_fl.models import CommittedModels
 
-    with open_session(profile) as session:
-        record = session.ledger.task(task)
-        wanted = session.ledger.latest_model(task).j if number is None else number
-        found = CommittedModels(session.ledger, session.reader, record).weights(wanted)
-    to_keras(record, read_model(found.path, found.digest, found.size)).save(target)
+    with new_file(target) as file:
+        with open_session(profile) as session:
+            record = session.ledger.task(task)
+            wanted = session.ledger.latest_model(task).j if number is None else number
+            found = CommittedModels(session.ledger, session.reader, record).weights(wanted)
+        to_keras(record, read_model(found.path, found.digest, found.size)).save(file)
     value = {"task": task, "model": wanted, "digest": found.digest, "file": str(target)}
     out.text(f"{found.digest}  {target}", value)

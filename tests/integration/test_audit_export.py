@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ import pytest
 from cryptography import x509
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
 from fabric_protos.common import common_pb2
+from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from soaking import times
 from waiting import wait_for
 
 from fabric_fl.audit import archive, export, verify
-from fabric_fl.audit.chain import Chain, _executed
+from fabric_fl.audit.chain import Chain
 from fabric_fl.audit.derived import SnapshotState
+from fabric_fl.audit.execution import unexplained
 from fabric_fl.blobs import BlobReader, BlobStore
 from fabric_fl.fabric.ledger.rwset import TxRWSet
 from fabric_fl.fabric.profile import ConnectionProfile
@@ -127,6 +130,7 @@ def test_an_export_without_blobs_holds_as_far_as_it_goes(tasks: Tasks, tmp_path:
     found = verify(tmp_path / "bare.tar")
     assert found.holds
     assert found.rounds == ()
+    assert [one.number for one in found.unchecked] == [1, 2]
     assert not archive.read(tmp_path / "bare.tar").names("blobs")
 
 
@@ -138,6 +142,8 @@ def test_the_given_roots_decide(exported: Path, tasks: Tasks) -> None:
     del roots["certificates/Org1MSP.pem"]
     found = verify(exported, list(roots.values()))
     assert [(finding.what, finding.organisation) for finding in found.findings] == [("certificate", "Org1MSP")]
+    found = verify(exported, [])  # trusts nobody, which is not the same as to give none
+    assert len(found.findings) == len(ORGANISATIONS) + 1
 
 
 def test_verifying_loads_no_tensorflow_and_needs_no_network_and_no_other_process(exported: Path) -> None:
@@ -254,30 +260,53 @@ def test_what_a_peer_or_an_orderer_adds_to_a_block_is_checked(exported: Path, tm
     assert found.findings[0].where.startswith("block 4")
 
 
-def test_what_endorsers_sign_together_and_the_contract_does_not_write_is_named(exported: Path) -> None:
-    read = archive.read(exported)
-    chain, judged = Chain(read.about["channel"], "fl"), 0
-    try:
+Judge = Callable[[TxRWSet], str | None]
+
+
+def writing_calls(path: Path) -> Iterator[tuple[TxRWSet, kv_rwset_pb2.KVRWSet, Judge]]:
+    """Yields what each valid call that writes read and wrote, its part of the contract's, and how that is judged."""
+    read = archive.read(path)
+    with closing(Chain(read.about["channel"], "fl")) as chain:
         for number, name in enumerate(read.names("blocks")):
             block = common_pb2.Block.FromString(read.content(name))
             envelope = unpack_envelope(block.data.data[0])
             if envelope.channel_header.type == common_pb2.ENDORSER_TRANSACTION:
                 call = unpack_transaction(envelope.payload.data)
                 rwset = TxRWSet.parse(call.chaincode_action.results)
-                writes = [write for part in rwset.namespaces if part.namespace == "fl" for write in part.kv.writes]
-                if writes and block.metadata.metadata[TRANSACTIONS_FILTER] == b"\0":
-                    writes[0].value += b" "
+                own = [part.kv for part in rwset.namespaces if part.namespace == "fl" and part.kv.writes]
+                if own and block.metadata.metadata[TRANSACTIONS_FILTER] == b"\0":
+                    creator, args = envelope.signature_header.creator, list(call.spec.input.args)
                     with chain.ledger.snapshot() as snapshot:
-                        state = SnapshotState(snapshot, "fl")
-                        args = list(call.spec.input.args)
-                        found = _executed(state, envelope.signature_header.creator, args, rwset)
-                    assert found is not None
-                    assert writes[0].key in found or found.startswith("the contract refuses"), found
-                    judged += 1
+
+                        def judge(given: TxRWSet, snapshot=snapshot, creator=creator, args=args) -> str | None:
+                            return unexplained(SnapshotState(snapshot, "fl"), "fl", creator, args, given)
+
+                        assert judge(rwset) is None
+                        yield rwset, own[0], judge
             assert chain.add(number, read.content(name)) == []
-    finally:
-        chain.close()
+
+
+def test_what_endorsers_sign_together_and_the_contract_does_not_write_is_named(exported: Path) -> None:
+    judged = 0
+    for rwset, own, judge in writing_calls(exported):
+        own.writes[0].value += b" "
+        found = judge(rwset)
+        assert found is not None
+        assert own.writes[0].key in found or found.startswith("the contract refuses"), found
+        judged += 1
     assert judged > 10
+
+
+def test_each_read_that_endorsers_leave_out_together_is_named(exported: Path) -> None:
+    """What a peer compares with the rest of the block are the recorded reads and no others."""
+    judged = 0
+    for rwset, own, judge in writing_calls(exported):
+        for read in list(own.reads):
+            own.reads.remove(read)
+            assert judge(rwset).endswith(f"was signed without what the contract reads for it: {read.key}")
+            own.reads.append(read)
+            judged += 1
+    assert judged > 50
 
 
 def test_other_bytes_under_a_blobs_name_are_not_taken_for_it(exported: Path, tmp_path: Path) -> None:
@@ -292,11 +321,13 @@ def test_the_commands_export_verify_and_replay(tasks: Tasks, tmp_path: Path) -> 
         command = [Path(sys.executable).parent / "fabric-fl", "audit", *arguments, "--format", "json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
+        assert "Traceback" not in done.stderr
+        return json.loads(done.stdout or "{}")
 
     profile = ("--profile", str(tasks.folder("Org1MSP")))
     file, model = tmp_path / "task-1.tar", tmp_path / "rebuilt.safetensors"
     assert run("task-1", *profile)["identical"]
+    run("export", "task-1", str(tmp_path / "no" / "task-1.tar"), *profile, code=1)
     assert run("export", "task-1", str(file), *profile)["blobs"] == 5
     assert run("verify", str(file))["holds"]
     file.write_bytes(file.read_bytes()[:-1] + b"x")

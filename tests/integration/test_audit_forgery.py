@@ -20,8 +20,8 @@ from forged_transactions import Transaction, insider, node, rehashed, replacing
 from soaking import times
 
 from fabric_fl.audit import archive, export, verify
-from fabric_fl.audit.chain import _executed
 from fabric_fl.audit.derived import SnapshotState
+from fabric_fl.audit.execution import unexplained
 from fabric_fl.blobs import BlobReader, BlobStore
 from fabric_fl.fabric.ledger.kvledger import KVLedger
 from fabric_fl.fabric.ledger.rwset import RWSetBuilder, RWSetError, TxRWSet
@@ -209,7 +209,7 @@ def test_arguments_that_are_no_text_are_a_finding() -> None:
         state = SnapshotState(snapshot, "fl")
         rwset = TxRWSet.parse(written("model/task-1/00000001", b"{}"))
         for args in ([b"\xff"], [], [b"rounds:Commit", b"\xff"]):
-            found = _executed(state, b"", args, rwset)
+            found = unexplained(state, "fl", b"", args, rwset)
             assert found is not None
             assert "the contract refuses" in found
 
@@ -284,7 +284,18 @@ def test_an_export_that_ends_early_holds_and_says_with_which_block_it_ends(expor
 
 @pytest.mark.parametrize(
     "about",
-    [{"height": -1}, {"height": "9"}, {"task": 1}, {"task": "none"}, {"channel": "other"}, {"more": 1}, {"schema": 9}],
+    [
+        {"height": -1},
+        {"height": "9"},
+        {"task": 1},
+        {"task": "none"},
+        {"channel": "other"},
+        {"more": 1},
+        {"schema": 9},
+        {"schema": True},
+        {"withheld": ["1"]},
+        {"missing": [1]},
+    ],
     ids=str,
 )
 def test_a_manifest_that_no_export_has_is_a_finding(exported: Exported, tmp_path: Path, about: dict[str, Any]) -> None:
@@ -301,7 +312,7 @@ def test_a_validators_export_names_the_blobs_that_have_expired_and_what_they_lea
     path = tmp_path / "expired.tar"
     with tasks.network.gateway("org1") as gateway:
         done = export(gateway.network(CHANNEL), "fl", TASK, path, reader_of(tasks, lost.digest))
-    assert done.missing == (lost.digest,)
+    assert (done.missing, done.withheld, done.without) == ((lost.digest,), (), "")
     assert archive.read(path).about["missing"] == [lost.digest]
 
     found = verify(path)
@@ -311,6 +322,8 @@ def test_a_validators_export_names_the_blobs_that_have_expired_and_what_they_lea
     assert lost.digest in first.findings[0].message
     assert second.identical  # from the first model, which the export holds instead
     assert not found.holds
+    (line,) = [line for line in run("verify", path, code=1).splitlines() if line.startswith("missing")]
+    assert lost.digest[:16] in line
 
 
 def test_a_blob_that_was_taken_out_of_an_export_is_missed(exported: Exported, tasks: Tasks, tmp_path: Path) -> None:
@@ -322,19 +335,54 @@ def test_a_blob_that_was_taken_out_of_an_export_is_missed(exported: Exported, ta
     assert lost.digest in second.findings[0].message
 
 
-def test_who_is_no_validator_exports_no_blobs_and_that_export_holds(tasks: Tasks, tmp_path: Path) -> None:
-    def run(*arguments: str) -> dict[str, Any]:
-        command = [Path(sys.executable).parent / "fabric-fl", "audit", *arguments, "--format", "json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
+def run(*arguments: object, code: int = 0) -> str:
+    command = [Path(sys.executable).parent / "fabric-fl", "audit", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout
 
-    file = str(tmp_path / "bare.tar")
-    done = run("export", TASK, file, "--profile", str(tasks.folder("Org3MSP")))
+
+def test_who_is_no_validator_exports_no_blobs_and_that_export_claims_no_more_than_the_chain(
+    exported: Exported, tasks: Tasks, tmp_path: Path
+) -> None:
+    file, profile = tmp_path / "bare.tar", ("--profile", tasks.folder("Org3MSP"))
+    said = run("export", TASK, file, *profile)
+    assert f"no blobs (they are for validators, and Org3MSP validates no round of {TASK})" in said
+    done = json.loads(run("export", TASK, file, *profile, "--format", "json"))
     assert (done["blobs"], done["missing"]) == (0, [])
-    found = run("verify", file)
-    assert (found["holds"], found["rounds"]) == (True, [])
+
+    found = json.loads(run("verify", file, "--format", "json"))
+    assert (found["holds"], found["recomputed"], found["rounds"]) == (True, False, [])
+    assert [one["number"] for one in found["unchecked"]] == [1, 2]
     assert found["about"]["blobs"] is False
+    lines = run("verify", file).splitlines()
+    assert sum("not recomputed: the file has no blobs" in line for line in lines) == 2
+    assert lines[-1].startswith("the chain holds")
+    assert "0 of 2 committed rounds were recomputed" in lines[-1]
+    for fingerprints in found["roots"].values():
+        assert sum(fingerprints[0] in line for line in lines) == 1
+
+    lines = run("verify", exported.path).splitlines()
+    assert lines[-1].startswith("holds ")
+    assert "2 of 2 committed rounds were recomputed" in lines[-1]
+
+
+def test_who_strips_the_blobs_off_a_wrong_model_gets_it_called_unchecked(exported: Exported, tmp_path: Path) -> None:
+    files = {name: content for name, content in exported.files.items() if not name.startswith("blobs/")}
+    archive.write(tmp_path / "stripped.tar", {**exported.about, "blobs": False}, files)
+    found = verify(tmp_path / "stripped.tar")
+    assert (found.findings, found.rounds, [one.number for one in found.unchecked]) == ((), (), [1, 2])
+
+    archive.write(tmp_path / "halfway.tar", {**exported.about, "blobs": False}, exported.files)
+    assert {one.message for one in verify(tmp_path / "halfway.tar").findings} == {"this is no part of an export"}
+
+
+def test_an_export_of_schema_1_is_verified_as_it_was(exported: Exported, tmp_path: Path) -> None:
+    about = {name: value for name, value in exported.about.items() if name != "withheld"} | {"schema": 1}
+    archive.write(tmp_path / "old.tar", about, exported.files)
+    assert [one.identical for one in verify(tmp_path / "old.tar").rounds] == [True, True]
+    archive.write(tmp_path / "mixed.tar", {**exported.about, "schema": 1}, exported.files)
+    assert [one.message for one in verify(tmp_path / "mixed.tar").findings] == ["it is no manifest of an export"]
 
 
 def test_an_export_that_says_it_has_blobs_and_has_none_does_not_hold(exported: Exported, tmp_path: Path) -> None:

@@ -115,3 +115,18 @@ def test_what_was_governed_is_recomputed_and_its_export_holds(tasks: Tasks, tmp_
     assert found.findings == ()
     assert found.holds
     assert len(found.rounds) == tasks.ledgers[ORG1].latest_model(task).j
+
+
+def test_who_was_voted_out_exports_the_updates_of_the_rounds_that_it_validated(tasks: Tasks, tmp_path: Path) -> None:
+    settings = ConnectionProfile.load(tasks.folder(ORG2)).participant
+    others = {msp_id: BlobStore(url) for msp_id, url in settings.stores.items() if msp_id != ORG2}
+    reader = BlobReader(BlobStore(settings.store), others)
+    with tasks.network.gateway("org2") as gateway:
+        done = audit.export(
+            gateway.network(tasks.network.channel), "fl", "elected", tmp_path / "export.tar", reader, ORG2
+        )
+    assert (done.withheld, done.without) == ((2,), "")
+    found = audit.verify(tmp_path / "export.tar")
+    assert found.holds
+    assert [one.number for one in found.rounds] == [1]
+    assert [one.number for one in found.unchecked] == [2]

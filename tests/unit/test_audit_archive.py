@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import tarfile
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from soaking import fuzz
 
 from fabric_fl.audit import archive, verify
 from fabric_fl.audit.export import SCHEMA
+from fabric_fl.errors import FabricFLError
 
 ABOUT: dict[str, Any] = {
     "blobs": True,
@@ -27,6 +32,7 @@ ABOUT: dict[str, Any] = {
     "missing": [],
     "schema": SCHEMA,
     "task": "task-1",
+    "withheld": [],
 }
 FILES = {"blocks/00000000.block": b"no block", "blobs/" + "a" * 64: b"", "certificates/Org1MSP.pem": b"x" * 512}
 
@@ -135,6 +141,57 @@ def test_a_manifest_that_says_it_is_huge_is_not_read(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert finding.where == "byte 0"
+
+
+@contextlib.contextmanager
+def at_most(size: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_follows_the_end_is_not_read(path: Path, tmp_path: Path) -> None:
+    shutil.copy(path, tmp_path / "long.tar")
+    os.truncate(tmp_path / "long.tar", 6 << 30)  # of holes
+    with at_most(4 << 20):
+        (finding,) = archive.read(tmp_path / "long.tar").findings
+    assert finding.message.startswith("the archive's end")
+
+
+def test_a_manifest_that_would_fill_the_memory_is_not_parsed(tmp_path: Path) -> None:
+    manifest = json.dumps({**ABOUT, "missing": (1 << 23) * [""], "files": []}, sort_keys=True).encode()
+    assert 1 << 25 < len(manifest) < 1 << 26
+    with_manifest(tmp_path / "long.tar", manifest)
+    with at_most(1 << 20):
+        (finding,) = archive.read(tmp_path / "long.tar").findings
+    assert finding.where == "byte 0"
+
+
+def test_only_a_blob_may_be_larger_than_what_is_read_at_once(tmp_path: Path) -> None:
+    for name, found in (("blocks/00000000.block", "no manifest"), ("blobs/" + "a" * 64, "the header of blobs")):
+        listed = [{"name": name, "sha256": "0" * 64, "size": (1 << 27) + 1}]
+        with_manifest(tmp_path / "large.tar", json.dumps({**ABOUT, "files": listed}, sort_keys=True).encode())
+        assert found in verify(tmp_path / "large.tar").findings[0].message
+
+
+def test_a_blob_is_unpacked_without_being_held(tmp_path: Path) -> None:
+    (tmp_path / "blob").touch()
+    os.truncate(tmp_path / "blob", 64 << 20)
+    archive.write(tmp_path / "export.tar", ABOUT, {"blobs/" + "a" * 64: tmp_path / "blob"})
+    with at_most(4 << 20):
+        archive.read(tmp_path / "export.tar").extract("blobs/" + "a" * 64, tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size == 64 << 20
+
+
+def test_what_no_reader_would_take_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_LARGEST_MANIFEST", 100)
+    with pytest.raises(FabricFLError, match="the list of 3 files is longer") as refused:
+        archive.write(tmp_path / "export.tar", ABOUT, FILES)
+    assert refused.value.code == "FL-AUDIT-EXPORT-SIZE"
+    assert not (tmp_path / "export.tar").exists()
 
 
 @pytest.mark.parametrize("name", ["blobs/../../escaped", "/blobs/escaped", "blobs/escaped", "more", "blobs/"])

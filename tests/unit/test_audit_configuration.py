@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from byte_changes import mutations
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from devnet_ledgers import CHAINCODE, CHANNEL, organizations
@@ -21,9 +22,10 @@ from hypothesis import strategies as st
 from signed_chains import SignedChain, judged, writing
 from soaking import fuzz
 
-from fabric_fl.audit import archive, verify
+from fabric_fl.audit import Finding, Verification, archive, verify
 from fabric_fl.audit.chain import ChainBroken
-from fabric_fl.audit.export import SCHEMA, root_certificates
+from fabric_fl.audit.export import SCHEMA
+from fabric_fl.audit.roots import root_certificates
 from fabric_fl.devnet.ca.authority import CertificateAuthority, certificate_pem, subject_name
 from fabric_fl.devnet.genesis import genesis_block
 from fabric_fl.devnet.identity import Organization
@@ -171,6 +173,12 @@ def test_a_renewed_root_counts_beside_the_old_one_and_then_alone(chain: SignedCh
         assert judge.roots["Org1MSP"] == {ORG1.ca.certificate: 0, renewed.certificate: both}
 
 
+def certificates(found: Verification) -> list[Finding]:
+    """What is wrong with the roots; that this channel has no task is told too."""
+    assert [one.what for one in found.findings if one.what != "certificate"] == ["task"]
+    return [one for one in found.findings if one.what == "certificate"]
+
+
 def test_every_root_that_ever_counted_has_to_be_one_that_the_reader_trusts(chain: SignedChain, tmp_path: Path) -> None:
     renewed = CertificateAuthority.create("ca2.org1", "org1")
     both = chain.height
@@ -188,27 +196,41 @@ def test_every_root_that_ever_counted_has_to_be_one_that_the_reader_trusts(chain
         "missing": [],
         "schema": SCHEMA,
         "task": "task-1",
+        "withheld": [],
     }
     path = tmp_path / "chain.tar"
     known = [organization.ca.certificate for organization in organizations()]
 
     archive.write(path, {**about, "chaincode": "fl"}, files | root_certificates(judge.roots))
     found = verify(path, [*known, renewed.certificate])
-    assert found.holds
+    assert certificates(found) == []
     assert {msp_id: len(digests) for msp_id, digests in found.roots.items()} == {
         "OrdererMSP": 1,
         "Org1MSP": 2,
         "Org2MSP": 1,
         "Org3MSP": 1,  # which is no member any more, and signed
     }
-    (finding,) = verify(path, known).findings
-    assert (finding.what, finding.organisation, finding.where) == ("certificate", "Org1MSP", f"block {both}")
+    (finding,) = certificates(verify(path, known))
+    assert (finding.organisation, finding.where) == ("Org1MSP", f"block {both}")
+    assert renewed.certificate.fingerprint(hashes.SHA256()).hex() in finding.message
+
+    strange = CertificateAuthority.create("ca.org9", "org9").certificate
+    (finding,) = certificates(verify(path, [*known, renewed.certificate, strange]))
+    assert (finding.organisation, finding.where) == (None, strange.subject.rfc4514_string())
+    assert (
+        finding.message == f"no organisation of the channel has the given {strange.fingerprint(hashes.SHA256()).hex()}"
+    )
+
+    everybodys = {(finding.organisation, finding.where) for finding in certificates(verify(path, []))}
+    assert everybodys == {(one, "block 0") for one in ("OrdererMSP", "Org1MSP", "Org2MSP", "Org3MSP")} | {
+        ("Org1MSP", f"block {both}")
+    }
 
     members = root_certificates(judge.roots)
     del members["certificates/Org3MSP.pem"]
     archive.write(path, {**about, "chaincode": "fl"}, files | members)
-    (finding,) = verify(path).findings
-    assert (finding.what, finding.organisation) == ("certificate", "Org3MSP")
+    (finding,) = certificates(verify(path))
+    assert finding.organisation == "Org3MSP"
 
 
 def test_each_transaction_is_held_to_the_definition_of_its_time(chain: SignedChain) -> None:

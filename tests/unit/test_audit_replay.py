@@ -13,9 +13,9 @@ from organisations import ORGANISATIONS, TASK, Consortium, FlippedBit
 from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import RoundReplay, replay
 from fabric_fl.blobs import BlobReader, BlobStore
-from fabric_fl.ledger import FLLedger
+from fabric_fl.ledger import FLLedger, LedgerRefused
 from fabric_fl.task_status import ScoreBoard
-from fl_chaincode import hashes
+from fl_chaincode import hashes, settlement
 from fl_chaincode.records import COMMITTED, Model, Round, Settlement
 
 ZEROS, ONES = "0" * 64, "1" * 64
@@ -142,6 +142,75 @@ def test_selection_of_more_than_the_task_says_names_who_is_too_many(consortium: 
     found = differences(consortium, tmp_path, round=setting(selected=tuple(everybody)))
     assert found == {("selection", everybody[2])}
     assert everybody[2] == third
+
+
+def order_of(consortium: Consortium) -> list[str]:
+    round_ = true_round(consortium)
+    return sorted(ORGANISATIONS, key=lambda one: hashes.selection_rank(TASK, round_.j, round_.base, one))
+
+
+def test_who_was_passed_over_is_told_and_who_stands_in_that_place_is_named(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    first, second, third = order_of(consortium)
+    ledger = Doctored(consortium.ledgers["Org1MSP"], round=setting(selected=(first, third)))
+    (found,) = replayed(consortium, ledger, tmp_path)[1].findings
+    assert (found.what, found.organisation) == ("selection", third)
+    assert found.message.endswith(f"it follows {first}, {second}; passed over: {second}")
+
+
+def test_selection_of_fewer_than_the_task_says_names_who_is_missing(consortium: Consortium, tmp_path: Path) -> None:
+    first, second, _ = order_of(consortium)
+    found = differences(consortium, tmp_path, round=setting(selected=(first,)))
+    assert found == {("selection", second)}
+
+
+def test_without_a_history_nobody_is_called_passed_over_for_nothing_and_it_is_said_so(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    class WithoutHistory(Doctored):
+        def history(self, key: str, **_: Any) -> Any:
+            raise LedgerRefused("FL-TEST-HISTORY", "this peer keeps none")
+
+    first, second, third = order_of(consortium)
+    ledger = WithoutHistory(consortium.ledgers["Org1MSP"], round=setting(selected=(first, third)))
+    rounds = replayed(consortium, ledger, tmp_path)
+    assert all(one.identical for one in rounds)
+    (told,) = rounds[1].undecided
+    assert (told.what, told.organisation) == ("undecided", second)
+    assert "`fabric-fl audit verify` executes the selection itself" in told.message
+
+
+def settled_without(consortium: Consortium, left_out: str) -> Settlement:
+    """Returns a settlement that is right in itself, from the other scorers' openings."""
+    ledger = consortium.ledgers["Org1MSP"]
+    openings = {one.organisation: one for _, one in ledger.attestations(TASK, WRONG) if one is not None}
+    others = {one: openings[one] for one in true_settlement(consortium).scorers if one != left_out}
+    evidence = settlement.Evidence(true_model(consortium), others, unopened=(), everybody=True)
+    return settlement.conclude(ledger.task(TASK), true_round(consortium), evidence)
+
+
+def test_a_settlement_that_leaves_out_a_scorer_of_the_quorum_names_it(consortium: Consortium, tmp_path: Path) -> None:
+    left_out = true_model(consortium).attested_by[0]
+    less = settled_without(consortium, left_out)
+    ledger = Doctored(consortium.ledgers["Org1MSP"], settlement=lambda _: less, escrow=lambda record: record)
+    round_ = replayed(consortium, ledger, tmp_path)[1]
+    assert [(one.what, one.organisation) for one in round_.findings] == [("scores", left_out)]
+
+
+def test_a_settlement_without_who_may_have_attested_after_it_is_undecided(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    late = true_model(consortium).attested_by[0]
+    others = true_model(consortium).attested_by[1:] + tuple(
+        one for one in ORGANISATIONS if one not in true_model(consortium).attested_by
+    )
+    less = settled_without(consortium, late)
+    ledger = Doctored(
+        consortium.ledgers["Org1MSP"], settlement=lambda _: less, model=setting(attested_by=tuple(sorted(others)[:2]))
+    )
+    round_ = replayed(consortium, ledger, tmp_path)[1]
+    assert (round_.findings, [one.organisation for one in round_.undecided]) == ((), [late])
 
 
 def test_selection_after_somebody_was_moved_for_nothing_names_whom(consortium: Consortium, tmp_path: Path) -> None:

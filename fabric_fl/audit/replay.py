@@ -24,7 +24,7 @@ from fabric_fl.models import CommittedModels
 from fabric_fl.task_status import ScoredRound
 from fl_chaincode.records import COMMITTED, Escrow, Head, Model, Round
 
-__all__ = ["replay", "replay_task"]
+__all__ = ["RoundReplay", "replay", "replay_task"]
 
 _NO_LAYOUT = Layout(("000:none",), ((0,),))
 """Of a task whose initial model is none, so that nothing is computed of it."""

@@ -18,8 +18,7 @@ from fabric_fl.audit.chain import Chain, ChainBroken
 from fabric_fl.audit.derived import derived_ledger
 from fabric_fl.audit.export import ABOUT, SCHEMA, root_certificates
 from fabric_fl.audit.finding import Finding
-from fabric_fl.audit.outcome import RoundReplay
-from fabric_fl.audit.replay import replay
+from fabric_fl.audit.replay import RoundReplay, replay
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobUnavailableError
 from fabric_fl.ledger import FLLedger, LedgerRefused
 

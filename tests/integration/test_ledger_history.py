@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 from cryptography import x509
 from devnet_tasks import Tasks, three_organisations
 
+from fabric_fl.audit.chain import Chain
+from fabric_fl.audit.derived import derived_ledger
 from fabric_fl.cli import main
 from fabric_fl.creators import creator
 from fabric_fl.errors import FabricFLError
@@ -42,6 +45,17 @@ def test_each_version_is_printed_with_the_certificate_of_who_wrote_it(tasks: Tas
     lines = CliRunner().invoke(main, command).stdout.splitlines()
     for line, (msp_id, own) in zip(lines, expected, strict=True):
         assert f"  {msp_id} ({own.subject.rfc4514_string()})  {{" in line
+
+
+def test_an_exports_blocks_give_the_same_history(tasks: Tasks) -> None:
+    key = "participant/Org2MSP"
+    with tasks.network.gateway("org1") as gateway, closing(Chain("fl", "fl")) as chain:
+        network = gateway.network("fl")
+        for number in range(network.height()):
+            chain.add(number, network.contract("qscc").evaluate("GetBlockByNumber", "fl", str(number)))
+        derived = list(derived_ledger(chain.ledger, "fl").history(key))
+    assert len(derived) == 2
+    assert derived == list(tasks.ledgers["Org1MSP"].history(key))
 
 
 class Peer:

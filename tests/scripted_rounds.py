@@ -151,6 +151,7 @@ class Script:
         return self.commit(number, self.sum(number, start), *ORGANISATIONS)
 
     def abort(self, number: int) -> None:
+        attempt = self.ledger.status(TASK).round.attempt  # 0 while updates come in
         for who in ORGANISATIONS:
-            self.ledgers[who].vote(TASK, number, "abort", max(1, self.ledger.round(TASK, number).attempt))
+            self.ledgers[who].vote(TASK, number, "abort", attempt)
         self.ledger.abort(TASK, number)

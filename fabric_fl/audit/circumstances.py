@@ -7,9 +7,12 @@ do not tell.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fabric_fl.gateway.errors import EvaluateError
 from fabric_fl.ledger import FLLedger, LedgerRefused
 from fl_chaincode.records import (
+    ABORT,
     ACTIVE,
     CANCEL,
     SETTLE,
@@ -58,12 +61,14 @@ class Circumstances:
 
     def settled_as_it_stood(self, round_: Round) -> bool:
         """Returns whether a round could be settled without scores that were committed to and not open."""
-        where: dict[str, str | int] = {"task": round_.task, "round": round_.number, "kind": SETTLE}
-        where |= {"attempt": round_.attempt}
-        voters = {vote.organisation for vote in self._ledger.records(Vote, where)}
+        voters = {vote.organisation for vote in self._votes(round_, SETTLE)}
         if len(voters & {*round_.validators}) >= round_.q:
             return True
         return any(one.carried for one in self._ledger.records(Motion, {"kind": CANCEL, "subject": round_.task}))
+
+    def abort_votes(self, round_: Round) -> tuple[Vote, ...]:
+        """Returns the votes of a round's validators to abort its last attempt."""
+        return tuple(vote for vote in self._votes(round_, ABORT) if vote.organisation in round_.validators)
 
     def corrected(self, newest: Attestation) -> tuple[Attestation, ...] | None:
         """Returns the earlier versions of an attestation, the newest first; None where the peer keeps no history."""
@@ -73,6 +78,15 @@ class Circumstances:
         if found is None:
             return None
         return tuple(one for one in map(Attestation.from_json, found) if one.version < newest.version)
+
+    def _votes(self, round_: Round, kind: str) -> Iterator[Vote]:
+        of: dict[str, str | int] = {
+            "task": round_.task,
+            "round": round_.number,
+            "kind": kind,
+            "attempt": round_.attempt,
+        }
+        return self._ledger.records(Vote, of)
 
     def _always_active(self, trainer: str) -> bool | None:
         """Returns True where every version of its record says so: it was registered before the task was created."""

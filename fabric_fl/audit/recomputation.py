@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class Recomputation:
     def of(self, participants: Iterable[str]) -> AggregationResult | Finding:
         """Returns what follows from these participants' updates, or why nothing does or nobody can say.
 
-        A finding of the kind `blob` says the latter.
+        A finding of the kind `blob` says the latter. Files are left of the first result alone.
 
         Raises:
             AggregationError: This process cannot compute it, or cannot write what it computes.
@@ -96,7 +97,8 @@ class Recomputation:
         folder = self._directory / str(len(self._found))
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return aggregate(round_inputs(self._means, self._round, self._updates, participants, self._start), folder)
+            inputs = round_inputs(self._means, self._round, self._updates, participants, self._start)
+            result = aggregate(inputs, folder)
         except BlobUnavailableError as error:
             return Finding("blob", None, f"a blob has expired or cannot be read: {error.message}")
         except AggregationError as error:
@@ -105,6 +107,9 @@ class Recomputation:
             return Finding("result", None, f"what was included cannot be summed: {error}")
         except BlobError as error:  # what it starts from; an update that is none is refused
             return Finding("result", None, f"the model before it is none: {error}")
+        if self._found:  # only the first is gone on from; an attestation can name any updates, as often as it likes
+            shutil.rmtree(folder)
+        return result
 
 
 def round_inputs(

@@ -15,14 +15,15 @@ from fabric_fl.audit.checks import RoundRecords, check, check_selection, escrow
 from fabric_fl.audit.circumstances import Circumstances
 from fabric_fl.audit.dissent import dissents
 from fabric_fl.audit.finding import Finding
+from fabric_fl.audit.missed import check_missed
 from fabric_fl.audit.outcome import RoundReplay, TaskReplay, UncommittedRound
 from fabric_fl.audit.recomputation import Means, Recomputation
 from fabric_fl.audit.start import Start
 from fabric_fl.blobs import BlobReader
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
-from fabric_fl.task_status import ScoredRound
-from fl_chaincode.records import COMMITTED, Escrow, Head, Model, Round
+from fabric_fl.task_status import ScoredRound, SubmittedUpdate
+from fl_chaincode.records import ABORTED, COMMITTED, RUNNING, Escrow, Head, Model, Round
 
 __all__ = ["RoundReplay", "replay", "replay_task"]
 
@@ -127,7 +128,7 @@ class _Replay:
         found = list(check(records, self._about))
         if last:
             found += self._escrow()
-        recomputation = self._recomputation(round_, records)
+        recomputation = self._recomputation(round_, records.updates)
         outcome = recomputation.of((*record.included, *record.refused))
         found += _result(record, outcome)
         found += dissents(round_, record, records.attested, recomputation, self._about)
@@ -141,14 +142,17 @@ class _Replay:
         )
 
     def _uncommitted(self, round_: Round, before: Round | None, refused: Mapping[str, str]) -> UncommittedRound:
-        found = list(check_selection(self._task, round_, before, refused, self._about))
+        updates = self._ledger.updates(self._task.id, round_.number)
         attested = self._ledger.attestations(self._task.id, round_.number)
+        found = list(check_selection(self._task, round_, before, refused, self._about))
+        if round_.status == ABORTED:
+            ends = round_.number == self._head.round and self._head.status != RUNNING
+            found += check_missed(round_, updates, attested, self._about, ends=ends)
         if attested:
-            found += dissents(round_, None, attested, self._recomputation(round_), self._about)
+            found += dissents(round_, None, attested, self._recomputation(round_, updates), self._about)
         return UncommittedRound(round_.number, round_.j, round_.status, *_sorted(found))
 
-    def _recomputation(self, round_: Round, records: RoundRecords | None = None) -> Recomputation:
-        updates = records.updates if records else self._ledger.updates(self._task.id, round_.number)
+    def _recomputation(self, round_: Round, updates: tuple[SubmittedUpdate, ...]) -> Recomputation:
         directory = self._directory / f"{round_.number:08d}"
         return Recomputation(self._means, round_, self._start.of(round_.base), updates, directory)
 

@@ -90,6 +90,38 @@ def test_who_revoked_a_declaration_once_may_have_done_so_before(tmp_path: Path) 
     assert (running.findings, [one.organisation for one in running.undecided]) == ((), [first])
 
 
+@pytest.mark.parametrize("blame", [{"missed": ("Org1MSP",)}, {"refused": {"Org1MSP": "FL-BLOB-BOUND"}}])
+def test_who_is_blamed_for_nothing_in_an_aborted_round_is_named(tmp_path: Path, blame: dict[str, Any]) -> None:
+    """It comes last in the next round's order then, which follows from the blame."""
+
+    class Blames(FLLedger):
+        def rounds(self, task: str) -> tuple[Round, ...]:
+            first, second = super().rounds(task)
+            return dataclasses.replace(first, **blame), dataclasses.replace(second, moved=("Org1MSP",))
+
+    script = Script(tmp_path)
+    script.update(1)
+    script.abort(1)
+    assert audit(script, tmp_path).uncommitted[0].findings == ()
+    script.ledger = Blames(script.ledger._contract)
+    first, _ = audit(script, tmp_path / "lying").uncommitted
+    assert [(one.what, one.organisation) for one in first.findings] == [("missed", "Org1MSP")]
+
+
+def test_who_failed_indeed_is_blamed_for_it(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    script.ledgers["Org1MSP"].submit_update(TASK, 1, "1" * 64)
+    script.abort(1)
+    assert set(script.ledger.round(TASK, 1).missed) == {"Org2MSP", "Org3MSP"}
+    script.update(2)
+    for one in ORGANISATIONS:
+        script.ledgers[one].vote(TASK, 2, "abort", 1, {"Org3MSP": "FL-BLOB-BOUND"} if one != "Org1MSP" else None)
+    script.ledger.abort(TASK, 2)
+    assert script.ledger.round(TASK, 2).refused == {"Org3MSP": "FL-BLOB-BOUND"}
+    found = audit(script, tmp_path)
+    assert [one.findings for one in found.uncommitted] == [(), (), ()]
+
+
 def test_scores_that_q_votes_settled_without_are_not_missed(tmp_path: Path) -> None:
     script = Script(tmp_path, rounds=1, budget=90, scoring={"rule": "leave-one-out", "cap_percent": 200})
     script.update(1)

@@ -369,6 +369,7 @@ def test_the_escrow_of_a_task_that_goes_on_holds_what_was_not_paid_yet(
 ) -> None:
     consortium = Consortium(tmp_path, worker=worker)
     consortium.create_task(rounds=9, k=3, min_updates=3, patience_s=60)
+    consortium.tolerated = True  # who ends at once may wait for a model that the others end before publishing
     ledger = consortium.ledgers["Org1MSP"]
     consortium.run(until=lambda: len(settled(ledger)) >= 2)
     assert ledger.status(TASK).head.status == "running"

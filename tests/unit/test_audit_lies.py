@@ -16,6 +16,7 @@ from scripted_rounds import Script
 from fabric_fl.aggregation import AggregationResult
 from fabric_fl.audit import Finding, RoundReplay, TaskReplay, replay_task
 from fabric_fl.blobs import BlobReader, BlobStore
+from fabric_fl.ledger import FLLedger, LedgerRefused
 
 LIARS = ("Org2MSP", "Org3MSP")
 NAN = struct.pack("<d", float("nan"))
@@ -182,6 +183,8 @@ def test_who_left_out_an_update_that_the_others_had_is_named_with_it(tmp_path: P
     (only,) = audit(script, tmp_path).rounds
     message = "has attested what follows from other updates: without Org2MSP"
     assert dissent(only) == [("Org3MSP", "round 1, attempt 1, version 1", message)]
+    # whatever else is attested, the disk holds each round's model once
+    assert len(list((tmp_path / "replay" / "00000001").rglob("model.safetensors"))) == 1
 
 
 def test_who_lied_in_a_round_that_was_aborted_is_named(tmp_path: Path) -> None:
@@ -220,6 +223,15 @@ def test_what_was_attested_before_it_was_corrected_is_dissent(tmp_path: Path) ->
     (only,) = audit(script, tmp_path).rounds
     assert only.identical
     assert [(one.organisation, one.where) for one in only.dissents] == [("Org2MSP", "round 1, attempt 1, version 1")]
+
+    class WithoutHistory(FLLedger):
+        def history(self, key: str, **_: Any) -> Any:
+            raise LedgerRefused("FL-TEST-HISTORY", "this peer keeps none")
+
+    script.ledger = WithoutHistory(script.ledger._contract)
+    (only,) = audit(script, tmp_path / "without").rounds
+    assert (only.outcome, only.dissents) == ("identical", ())
+    assert [(one.organisation, one.where) for one in only.undecided] == [("Org2MSP", "round 1, attempt 1, version 2")]
 
 
 def test_whether_who_attested_an_aborted_round_lied_is_undecided_once_its_updates_are_gone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fabric_fl.audit.circumstances import Circumstances
 from fabric_fl.audit.finding import Finding
 from fabric_fl.task_status import Attested, ScoredRound, SubmittedUpdate
 from fl_chaincode import hashes, selection, settlement
@@ -35,14 +36,20 @@ class RoundRecords:
     scored: ScoredRound | None
 
 
-def check(records: RoundRecords) -> Iterator[Finding]:
-    """Yields what does not follow, each with the organisation that it concerns where it concerns one."""
-    yield from _selection(records)
+def check(records: RoundRecords, about: Circumstances) -> Iterator[Finding]:
+    """Yields what does not follow, each with the organisation that it concerns where it concerns one.
+
+    A finding of the kind `undecided` is about what the records do not tell.
+    """
+    if records.model.base != records.round.base:
+        yield Finding("base", None, f"round {records.round.number} and its model name different bases")
+    yield from check_selection(records.task, records.round, records.before, records.refused, about)
     yield from _commitments(records)
     yield from _proofs(records)
     openings = {opening.organisation: opening for _, opening in records.attested if opening is not None}
     yield from _scores(records, openings)
     if records.scored is not None and records.scored.settlement is not None:
+        yield from _scorers(records, records.scored.settlement, about)
         yield from _settlement(records, records.scored.settlement, openings)
 
 
@@ -62,33 +69,51 @@ def escrow(task: Task, head: Head, settlements: Sequence[Settlement], held: int)
         yield Finding("payments", task.sponsor, message)
 
 
-def _selection(records: RoundRecords) -> Iterator[Finding]:
-    """The selected are the first k of an order that follows from the base.
+def check_selection(
+    task: Task, round_: Round, before: Round | None, refused: Mapping[str, str], about: Circumstances
+) -> Iterator[Finding]:
+    """Yields what is wrong with who was selected: the first k, of those who could be, in an order that the base gives.
 
-    Who was suspended or had declared no data then is not known now, so who was passed over is not named here;
-    `audit verify` executes the selection itself once more.
+    Args:
+        task: The task.
+        round_: The round, whatever came of it.
+        before: The round before it; None for the first.
+        refused: Whose updates for the model before it were refused, with the code.
+        about: Says who could be selected then.
     """
-    task, round_ = records.task, records.round
-    if records.model.base != round_.base:
-        yield Finding("base", None, f"round {round_.number} and its model name different bases")
-    moved = _moved(records)
+    moved = _moved(before, refused)
     if round_.moved != moved:
         who = _first_difference(round_.moved, moved)
         yield Finding("selection", who, f"those who come last are {_names(moved)}, and not {_names(round_.moved)}")
-    order = selection.order(task.id, round_.j, round_.base, task.trainers, round_.moved)
-    expected = tuple(one for one in order if one in round_.selected)[: task.k]
+    for participant in round_.selected:
+        if about.declared(participant, round_.number) is False:
+            yield Finding("selection", participant, "was selected and has declared no data that covers this round")
+    everybody = selection.order(task.id, round_.j, round_.base, task.trainers, round_.moved)
+    if round_.selected == tuple(everybody[: task.k]):
+        return
+    could = {one: about.eligible(one, round_.number) for one in everybody}
+    expected = tuple([one for one in everybody if one in round_.selected or could[one]][: task.k])
     if round_.selected != expected:
         who = _first_difference(round_.selected, expected)
-        yield Finding("selection", who, f"selected were {_names(round_.selected)}; it follows {_names(expected)}")
+        passed = [one for one in expected if one not in round_.selected]
+        told = f"; passed over: {_names(passed)}" if passed else ""
+        yield Finding("selection", who, f"selected were {_names(round_.selected)}; it follows {_names(expected)}{told}")
+        return
+    for participant in everybody[: everybody.index(expected[-1])] if len(expected) == task.k else everybody:
+        if participant not in round_.selected and could[participant] is None:
+            message = (
+                "was passed over, and this ledger's records do not tell whether it was active and had declared data "
+                "then; `fabric-fl audit verify` executes the selection itself"
+            )
+            yield Finding("undecided", participant, message)
 
 
-def _moved(records: RoundRecords) -> tuple[str, ...]:
+def _moved(before: Round | None, refused: Mapping[str, str]) -> tuple[str, ...]:
     """Who comes last: after a commit those whose updates were refused, after an abort those who failed as well."""
-    before = records.before
     if before is None:
         return ()
     if before.status != ABORTED:
-        return selection.invalid(records.refused)
+        return selection.invalid(refused)
     return selection.move(before.moved, (*before.missed, *selection.invalid(before.refused)))
 
 
@@ -141,6 +166,29 @@ def _scores(records: RoundRecords, openings: Mapping[str, Opening]) -> Iterator[
         )
         if commitment != attestation.score_commitment:
             yield Finding("scores", opening.organisation, "the opened scores are not those that were committed to")
+
+
+def _scorers(records: RoundRecords, held: Settlement, about: Circumstances) -> Iterator[Finding]:
+    """Yields who agrees and committed to scores, and is no scorer: only q votes, or the consortium, settle without."""
+    for attestation, _ in records.attested:
+        organisation = attestation.organisation
+        if (
+            organisation in held.scorers
+            or attestation.score_commitment is None
+            or not settlement.agrees(attestation, records.model)
+        ):
+            continue
+        if about.settled_as_it_stood(records.round):
+            return
+        if organisation in records.model.attested_by:
+            message = "attested with the quorum; its scores were left out of the settlement, without q votes to settle"
+            yield Finding("scores", organisation, message)
+        else:
+            message = (
+                "is no scorer, and this ledger's records do not tell whether it attested before the settlement; "
+                "`fabric-fl audit verify` executes the settlement itself"
+            )
+            yield Finding("undecided", organisation, message)
 
 
 def _settlement(records: RoundRecords, held: Settlement, openings: Mapping[str, Opening]) -> Iterator[Finding]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fabric_fl.aggregation import AggregationError, AggregationResult, BlobFile, RoundInputs, aggregate
-from fabric_fl.audit.replay import round_inputs
+from fabric_fl.audit.recomputation import Means, round_inputs
 from fabric_fl.blobs import BlobReader
 from fabric_fl.errors import FabricFLError
 from fabric_fl.ledger import FLLedger
@@ -46,7 +46,15 @@ class RebuiltRound:
 def without(
     ledger: FLLedger, reader: BlobReader, task_id: str, organisation: str, directory: Path, target: Path
 ) -> Iterator[RebuiltRound]:
-    """Rebuilds every committed round without one organisation, and leaves the last model in `target`.
+    """Rebuilds every committed round without one organisation; leaves the last model in `target`, its state beside it.
+
+    Args:
+        ledger: Read, never written.
+        reader: Where updates and the initial model are fetched.
+        task_id: The task.
+        organisation: Whose updates are left out.
+        directory: Where the models of all rounds are written; emptied of them by whoever made it.
+        target: For the last model; see `state_beside` for the state.
 
     Raises:
         FabricFLError: The organisation is no trainer of the task (FL-AUDIT-ORGANISATION), or nothing has been committed
@@ -69,20 +77,28 @@ def without(
             remedy="There is nothing that anybody's update went into.",
         )
     models = CommittedModels(ledger, reader, task, patience=0)
+    means = Means(task, models, reader, models.layout(0))
     files: tuple[BlobFile, BlobFile | None] = models.weights(0), None
     for round_ in committed:
         record = models.record(round_.j)
         folder = directory / f"{round_.number:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        inputs = round_inputs(task, round_, record, ledger.updates(task_id, round_.number), models, reader, files)
-        left = tuple(update for update in inputs.updates if update.participant != organisation)
-        result, kept = _result(replace(inputs, updates=left), folder)
+        arrived = {*record.included, *record.refused} - {organisation}
+        inputs = round_inputs(means, round_, ledger.updates(task_id, round_.number), arrived, files)
+        result, kept = _result(inputs, folder)
         if result is not None:
             files = result.model, result.state
         included = () if result is None else result.included
         state = None if files[1] is None else files[1].digest
         yield RebuiltRound(round_.number, round_.j, record.digest, included, files[0].digest, state, kept)
     shutil.copyfile(files[0].path, target)
+    if files[1] is not None:
+        shutil.copyfile(files[1].path, state_beside(target))
+
+
+def state_beside(target: Path) -> Path:
+    """Returns where the server step's state of a model in `target` goes."""
+    return target.with_suffix(".state.safetensors")
 
 
 def _result(inputs: RoundInputs, folder: Path) -> tuple[AggregationResult | None, str]:

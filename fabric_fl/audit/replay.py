@@ -8,59 +8,44 @@ holdouts are private; they are checked against what was committed to.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from fabric_fl.aggregation import (
-    AggregationError,
-    AggregationResult,
-    BlobFile,
-    RoundInputs,
-    UpdateInput,
-    aggregate,
-)
-from fabric_fl.audit.checks import RoundRecords, check, escrow
+from fabric_fl.aggregation import AggregationResult, BlobError, Layout
+from fabric_fl.audit.checks import RoundRecords, check, check_selection, escrow
+from fabric_fl.audit.circumstances import Circumstances
+from fabric_fl.audit.dissent import dissents
 from fabric_fl.audit.finding import Finding
-from fabric_fl.blobs import BlobReader, BlobUnavailableError
+from fabric_fl.audit.missed import check_missed
+from fabric_fl.audit.outcome import RoundReplay, TaskReplay, UncommittedRound
+from fabric_fl.audit.recomputation import Means, Recomputation
+from fabric_fl.audit.start import Start
+from fabric_fl.blobs import BlobReader
 from fabric_fl.ledger import FLLedger
 from fabric_fl.models import CommittedModels
 from fabric_fl.task_status import ScoredRound, SubmittedUpdate
-from fl_chaincode.records import COMMITTED, Escrow, Head, Model, Round, Task
+from fl_chaincode.records import ABORTED, COMMITTED, RUNNING, Escrow, Head, Model, Round
 
-__all__ = ["RoundReplay", "replay"]
+__all__ = ["RoundReplay", "replay", "replay_task"]
 
-_OWN = {"FL-AGGREGATE-FLUSH-TO-ZERO", "FL-AGGREGATE-STORAGE", "FL-AGGREGATE-UNAVAILABLE"}
-"""What is this machine's fault, and nobody's who took part."""
-_Files: TypeAlias = tuple[BlobFile, BlobFile | None]
-"""A model and the server step's state."""
-
-
-@dataclass(frozen=True)
-class RoundReplay:
-    """One committed round and what recomputing it gave.
-
-    Attributes:
-        committed: digest of the model on the ledger.
-        recomputed: digest that the replay reached; None when a blob is no longer to be had.
-    """
-
-    number: int
-    j: int
-    committed: str
-    recomputed: str | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def identical(self) -> bool:
-        return self.recomputed == self.committed and not self.findings
+_NO_LAYOUT = Layout(("000:none",), ((0,),))
+"""Of a task whose initial model is none, so that nothing is computed of it."""
 
 
 def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) -> Iterator[RoundReplay]:
-    """Recomputes every committed round of a task, in order, each from the model that the replay itself reached.
+    """Recomputes every committed round of a task, in order.
 
-    After a round that differs or cannot be recomputed it goes on from what was committed there, where that is to be
-    had, so that each round is judged by itself.
+    Args and errors are those of `replay_task`, which also says what came of the rounds in between.
+    """
+    for one in _Replay(ledger, reader, task_id, directory).rounds():
+        if isinstance(one, RoundReplay):
+            yield one
+
+
+def replay_task(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) -> TaskReplay:
+    """Recomputes every round of a task, each from the model that the replay itself reached.
+
+    After a committed round that differs or cannot be recomputed it goes on from what was committed there, so that each
+    round is judged by itself; and where that is no model at all, from what should have been committed.
 
     Args:
         ledger: read, never written.
@@ -74,46 +59,102 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
         AggregationError: this process flushes subnormals to zero, as one that has loaded TensorFlow does, or cannot
             write what it recomputes.
     """
-    task = ledger.task(task_id)
-    models = CommittedModels(ledger, reader, task, patience=0)
-    files: _Files | None = (models.weights(0), None)
-    scores, head, held = _accounts(ledger, task_id)
-    settled = {scored.round: scored for scored in scores}
-    settlements = [scored.settlement for scored in scores if scored.settlement is not None]
-    before: Round | None = None
-    refused: Mapping[str, str] = {}
-    for round_ in ledger.rounds(task_id):
-        previous, before = before, round_
-        if round_.status != COMMITTED:
-            continue
-        record = ledger.model(task_id, round_.j)
-        folder = directory / f"{round_.number:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
+    running = _Replay(ledger, reader, task_id, directory)
+    rounds = tuple(running.rounds())
+    return TaskReplay(
+        task=task_id,
+        rounds=tuple(one for one in rounds if isinstance(one, RoundReplay)),
+        uncommitted=tuple(one for one in rounds if isinstance(one, UncommittedRound)),
+        findings=tuple(running.left),
+    )
+
+
+class _Replay:
+    """One replay.
+
+    Attributes:
+        left: What is wrong with the task and belongs to none of its rounds; complete when the rounds are.
+    """
+
+    def __init__(self, ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._task = task = ledger.task(task_id)
+        models = CommittedModels(ledger, reader, task, patience=0)
+        initial, layout = models.weights(0), _NO_LAYOUT
+        try:
+            layout = models.layout(0)
+            self._start = Start(task.model.initial, (initial, None))
+        except BlobError as error:  # then no honest organisation ever had anything to start from
+            message = f"what the task starts from is no model: {error.message}"
+            self._start = Start(task.model.initial, Finding("base", task.sponsor, message))
+        self._means = Means(task, models, reader, layout)
+        self._about = Circumstances(ledger, task)
+        scores, self._head, self._held = _accounts(ledger, task_id)
+        self._settled = {scored.round: scored for scored in scores}
+        self._settlements = [scored.settlement for scored in scores if scored.settlement is not None]
+        self.left: list[Finding] = []
+
+    def rounds(self) -> Iterator[RoundReplay | UncommittedRound]:
+        before: Round | None = None
+        refused: Mapping[str, str] = {}
+        counted = False
+        for round_ in self._ledger.rounds(self._task.id):
+            if round_.status == COMMITTED:
+                last = round_.j == self._head.j
+                yield self._committed(round_, before, refused, last=last)
+                refused, counted = self._means.models.record(round_.j).refused, counted or last
+            else:
+                yield self._uncommitted(round_, before, refused)
+            before = round_
+        if not counted:
+            self.left += self._escrow()
+
+    def _escrow(self) -> Iterator[Finding]:
+        return escrow(self._task, self._head, self._settlements, self._held)
+
+    def _committed(self, round_: Round, before: Round | None, refused: Mapping[str, str], *, last: bool) -> RoundReplay:
         records = RoundRecords(
-            task=task,
+            task=self._task,
             round=round_,
-            model=record,
-            before=previous,
+            model=self._means.models.record(round_.j),
+            before=before,
             refused=refused,
-            updates=ledger.updates(task_id, round_.number),
-            attested=ledger.attestations(task_id, round_.number),
-            scored=settled.get(round_.number),
+            updates=self._ledger.updates(self._task.id, round_.number),
+            attested=self._ledger.attestations(self._task.id, round_.number),
+            scored=self._settled.get(round_.number),
         )
-        refused = record.refused
-        findings = list(check(records))
-        if round_.j == head.j:
-            findings += escrow(task, head, settlements, held)
-        outcome = _recomputed(records, models, reader, files, folder)
-        if isinstance(outcome, Finding):
-            yield RoundReplay(round_.number, round_.j, record.digest, None, (*findings, outcome))
-            files = _committed(models, round_.j)
-            continue
-        findings += _result(record, outcome)
-        yield RoundReplay(round_.number, round_.j, record.digest, outcome.model.digest, tuple(findings))
-        same = (outcome.model.digest, outcome.state.digest) == (record.digest, record.state)
-        files = (outcome.model, outcome.state)
-        if not same:
-            files = _committed(models, round_.j) or files
+        record = records.model
+        found = list(check(records, self._about))
+        if last:
+            found += self._escrow()
+        recomputation = self._recomputation(round_, records.updates)
+        outcome = recomputation.of((*record.included, *record.refused))
+        found += _result(record, outcome)
+        found += dissents(round_, record, records.attested, recomputation, self._about)
+        self._start = Start.after(self._means, record, outcome)
+        return RoundReplay(
+            round_.number,
+            round_.j,
+            record.digest,
+            None if isinstance(outcome, Finding) else outcome.model.digest,
+            *_sorted(found),
+        )
+
+    def _uncommitted(self, round_: Round, before: Round | None, refused: Mapping[str, str]) -> UncommittedRound:
+        updates = self._ledger.updates(self._task.id, round_.number)
+        attested = self._ledger.attestations(self._task.id, round_.number)
+        found = list(check_selection(self._task, round_, before, refused, self._about))
+        if round_.status == ABORTED:
+            ends = round_.number == self._head.round and self._head.status != RUNNING
+            found += check_missed(round_, updates, attested, self._about, ends=ends)
+        if attested:
+            found += dissents(round_, None, attested, self._recomputation(round_, updates), self._about)
+        return UncommittedRound(round_.number, round_.j, round_.status, *_sorted(found))
+
+    def _recomputation(self, round_: Round, updates: tuple[SubmittedUpdate, ...]) -> Recomputation:
+        directory = self._directory / f"{round_.number:08d}"
+        return Recomputation(self._means, round_, self._start.of(round_.base), updates, directory)
 
 
 def _accounts(ledger: FLLedger, task_id: str) -> tuple[tuple[ScoredRound, ...], Head, int]:
@@ -125,71 +166,12 @@ def _accounts(ledger: FLLedger, task_id: str) -> tuple[tuple[ScoredRound, ...], 
             return scores, head, held["amount"]
 
 
-def _recomputed(
-    records: RoundRecords, models: CommittedModels, reader: BlobReader, files: _Files | None, folder: Path
-) -> AggregationResult | Finding:
-    if files is None or files[0].digest != records.round.base:
-        return Finding("blob", None, "the model before it has expired or cannot be read")
-    try:
-        inputs = round_inputs(records.task, records.round, records.model, records.updates, models, reader, files)
-        return aggregate(inputs, folder)
-    except BlobUnavailableError as error:
-        return Finding("blob", None, f"a blob has expired or cannot be read: {error.message}")
-    except AggregationError as error:
-        if error.code in _OWN:
-            raise
-        return Finding("result", None, f"what was included cannot be summed: {error}")
-
-
-def _committed(models: CommittedModels, number: int) -> _Files | None:
-    try:
-        found = models.files(number)
-    except BlobUnavailableError:
-        return None
-    return found.model, found.state
-
-
-def round_inputs(
-    task: Task,
-    round_: Round,
-    record: Model,
-    updates: tuple[SubmittedUpdate, ...],
-    models: CommittedModels,
-    reader: BlobReader,
-    files: _Files,
-) -> RoundInputs:
-    """What validators summed in a committed round, on top of these model and state files.
-
-    Raises:
-        BlobUnavailableError: An update is not to be had.
-    """
-    arrived = {*record.included, *record.refused}
-    inputs = []
-    for update, reveal in updates:
-        if reveal is None or update.participant not in arrived:
-            continue
-        path = None
-        if record.refused.get(update.participant) != "FL-BLOB-SIZE":  # such a blob was never read by anybody
-            sources = models.sources([update.participant, *record.attested_by])
-            path = reader.fetch(reveal.digest, reveal.size, sources)
-        inputs.append(UpdateInput(update.participant, path, reveal.digest, reveal.size, reveal.num_examples))
-    return RoundInputs(
-        task=task.id,
-        round=round_.number,
-        attempt=record.attempt,
-        base=round_.base,
-        model=files[0],
-        state=files[1],
-        updates=tuple(inputs),
-        f=task.quantisation.f,
-        bound=task.quantisation.bound,
-        max_examples=task.max_examples,
-        server=task.server.to_json(),
-        rule=task.aggregation.to_json(),
-    )
-
-
-def _result(record: Model, result: AggregationResult) -> Iterator[Finding]:
+def _result(record: Model, result: AggregationResult | Finding) -> Iterator[Finding]:
+    if isinstance(result, Finding):
+        yield result
+        if result.what != "blob":
+            yield from _attested(record)
+        return
     found = {
         "model": (record.digest, result.model.digest),
         "state": (record.state, result.state.digest),
@@ -205,10 +187,21 @@ def _result(record: Model, result: AggregationResult) -> Iterator[Finding]:
         if was != expected:
             yield Finding("included", participant, f"the ledger holds {was}, the replay gives {expected}")
     if record.result != result.result:
-        for organisation in record.attested_by:
-            yield Finding("attestation", organisation, "has attested a result that does not follow from the updates")
+        yield from _attested(record)
+
+
+def _attested(record: Model) -> Iterator[Finding]:
+    for organisation in record.attested_by:
+        yield Finding("attestation", organisation, "has attested a result that does not follow from the updates")
 
 
 def _outcomes(of: Model | AggregationResult) -> dict[str, str]:
     """What became of each participant's update: included, or the code with which it was refused."""
     return dict.fromkeys(of.included, "included") | dict(of.refused)
+
+
+def _sorted(found: list[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...], tuple[Finding, ...]]:
+    """Returns what does not hold, what was outvoted, and what the records do not tell."""
+    apart = ("dissent", "undecided")
+    wrong = tuple(one for one in found if one.what not in apart)
+    return wrong, *(tuple(one for one in found if one.what == what) for what in apart)  # type: ignore[return-value]

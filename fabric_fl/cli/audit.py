@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,11 +16,6 @@ from fabric_fl.cli.newfile import new_file
 from fabric_fl.cli.output import Output, with_output
 from fabric_fl.cli.session import open_session, with_profile
 from fabric_fl.cli.verified import numbered, verified_rows, verified_value
-
-if TYPE_CHECKING:
-    from fabric_fl.audit import RoundReplay
-
-_ROUNDS = ("ROUND", "MODEL", "COMMITTED", "RECOMPUTED", "RESULT")
 
 
 class _TaskOrCommand(click.Group):
@@ -57,18 +53,21 @@ def audit() -> None:
 @with_profile
 @with_output
 def audit_task(task: str, profile: Path, out: Output) -> None:
-    """Recompute every committed round of TASK from ledger and blobs alone; exit code 1 when anything differs."""
-    from fabric_fl.audit import replay
+    """Recompute every round of TASK from ledger and blobs alone.
+
+    Exit code 1 when what was committed does not follow; 3 when nothing is known to be wrong, but not all could be
+    recomputed: blobs have expired, or nothing has been committed. Who was outvoted is listed, and changes neither.
+    """
+    from fabric_fl.audit import replay_task
+    from fabric_fl.cli import replayed
 
     # in a directory of the system's: what is recomputed is only compared
     with open_session(profile) as session, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
-        rounds = list(replay(session.ledger, session.reader, task, Path(folder)))
-    identical = all(one.identical for one in rounds)
-    value = {"task": task, "identical": identical, "first": _first(rounds), "rounds": _values(rounds)}
-    out.table(_ROUNDS, _rows(rounds), value)
-    if not identical:
-        click.echo(_first(rounds), err=True)
-        sys.exit(1)
+        found = replay_task(session.ledger, session.reader, task, Path(folder))
+    out.table(replayed.COLUMNS, replayed.rows(found), replayed.value(found))
+    for sentence in replayed.sentences(found):
+        click.echo(sentence, err=True)
+    sys.exit(replayed.status(found))
 
 
 @audit.command("export")
@@ -121,24 +120,38 @@ def verify_(file: Path, roots: Path | None, out: Output) -> None:
 @with_profile
 @with_output
 def replay_(task: str, organisation: str, output: Path | None, profile: Path, out: Output) -> None:
-    """Rebuild TASK's models from the others' recorded updates, as if ORG had not taken part; no retraining."""
-    from fabric_fl.audit import without
+    """Rebuild TASK's models from the others' recorded updates, as if ORG had not taken part; no retraining.
+
+    A file whose name ends in .keras becomes a plain Keras model, as `models export` writes it. The server step's state
+    goes beside either, to FILE.state.safetensors.
+    """
+    from fabric_fl.audit.rebuild import state_beside, without
 
     target = output or Path(f"{task}-without-{organisation}.safetensors")
-    with open_session(profile) as session, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
-        rounds = list(without(session.ledger, session.reader, task, organisation, Path(folder), target))
+    with new_file(target) as file, tempfile.TemporaryDirectory(prefix="fabric-fl-audit-") as folder:
+        made = Path(folder) / "rebuilt.safetensors"
+        with open_session(profile) as session:
+            record = session.ledger.task(task)
+            rounds = list(without(session.ledger, session.reader, task, organisation, Path(folder), made))
+        if target.suffix == ".keras":
+            from fabric_fl.aggregation import read_model
+            from fabric_fl.learning.export import to_keras  # TensorFlow, in whose process nothing is summed any more
+
+            to_keras(record, read_model(made, rounds[-1].rebuilt, made.stat().st_size)).save(file)
+        else:
+            shutil.copyfile(made, file)
+        if rounds[-1].state is not None:
+            with new_file(state_beside(target)) as beside:
+                shutil.copyfile(state_beside(made), beside)
     rows = [(one.number, one.j, one.committed[:16], one.rebuilt[:16], one.kept or one.included) for one in rounds]
-    value = {"task": task, "without": organisation, "file": str(target)}
-    value["rounds"] = [dataclasses.asdict(one) for one in rounds]  # type: ignore[assignment]
+    value = {
+        "task": task,
+        "without": organisation,
+        "file": str(target),
+        "state": None if rounds[-1].state is None else str(state_beside(target)),
+        "rounds": [dataclasses.asdict(one) for one in rounds],
+    }
     out.table(("ROUND", "MODEL", "COMMITTED", "REBUILT", "FROM"), rows, value)
-
-
-def _outcome(one: RoundReplay) -> str:
-    return "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
-
-
-def _rows(rounds: Sequence[RoundReplay]) -> list[tuple[object, ...]]:
-    return [(one.number, one.j, one.committed[:16], (one.recomputed or "")[:16], _outcome(one)) for one in rounds]
 
 
 @audit.command("records")
@@ -155,17 +168,3 @@ def audit_records(task: str, profile: Path, out: Output) -> None:
     settings = loaded.participant
     with connect(loaded) as gateway:
         out.value(evidence.records(gateway.network(settings.channel), settings.chaincode, loaded, task))
-
-
-def _values(rounds: Sequence[RoundReplay]) -> list[dict[str, Any]]:
-    return [{**dataclasses.asdict(one), "identical": one.identical} for one in rounds]
-
-
-def _first(rounds: Sequence[RoundReplay]) -> str | None:
-    """Returns the first round that does not agree, and whose records it is."""
-    for one in rounds:
-        if not one.identical:
-            named = dict.fromkeys(finding.organisation for finding in one.findings if finding.organisation)
-            who = ", ".join(named) or "the contract itself (`fabric-fl audit verify` names the transaction)"
-            return f"round {one.number} is the first that differs; what does not agree is of {who}"
-    return None

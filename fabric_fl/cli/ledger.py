@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -51,15 +52,20 @@ def list_(kind: str, where: tuple[str, ...], profile: Path, out: Output) -> None
 @with_profile
 @with_output
 def history(key: str, profile: Path, out: Output) -> None:
-    """Print a line for each version of the record under KEY, the newest first.
+    """Print a line for each version of the record under KEY, the newest first, with the certificate that signed it.
 
     The time is what the transaction's client said, and proves nothing.
     """
+    from fabric_fl.creators import creator
+
     with open_session(profile) as session:
         for one in session.ledger.history(key):
+            who = creator(session.network, one.transaction)
             value = {"transaction": one.transaction, "timestamp_ms": one.timestamp_ms, "record": one.record}
+            value["creator"] = dataclasses.asdict(who)
             shown = _json(one.record) if one.record else "deleted"
-            out.line(f"{one.transaction[:16]}  {_moment(one.timestamp_ms)}  {shown}", value)
+            signed = f"{who.msp_id} ({who.subject})"
+            out.line(f"{one.transaction[:16]}  {_moment(one.timestamp_ms)}  {signed}  {shown}", value)
 
 
 @ledger.command()

@@ -110,6 +110,19 @@ def test_a_committed_model_is_exported_as_plain_keras(tasks: Tasks, tmp_path: Pa
     assert printed(WITH_KERAS, file, json.dumps(rows)) == [[weight + BIAS_2] for weight in KERNEL_2]
 
 
+def test_a_model_that_was_rebuilt_without_somebody_is_exported_as_plain_keras(tasks: Tasks, tmp_path: Path) -> None:
+    """All updates of this task are equal, and so is what the others' come to."""
+    file = str(tmp_path / "rebuilt.keras")
+    command = [Path(sys.executable).parent / "fabric-fl", "audit", "replay", TASK, "--without", "Org3MSP"]
+    profile = ["--profile", tasks.folder("Org2MSP"), "--output", file]
+    done = subprocess.run([*command, *profile], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Org1MSP,Org2MSP\n" in done.stdout
+    rows = np.eye(4, dtype=np.float32).tolist()
+    assert printed(WITH_KERAS, file, json.dumps(rows)) == [[weight + BIAS_2] for weight in KERNEL_2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rebuilt.keras", "rebuilt.state.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

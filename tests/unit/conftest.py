@@ -6,7 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from fabric_fl import gateway
+from fabric_fl import creators, gateway
 from fabric_fl.cli import main
 from fabric_fl.ledger import FLLedger
 from fabric_fl.memory_ledger import MemoryLedger
@@ -56,6 +56,8 @@ def call(chain, tmp_path, monkeypatch):
         yield Gateway(chain, profile.msp_id)
 
     monkeypatch.setattr(gateway, "connect", connect)
+    # nobody signs what is written to the ledger in memory
+    monkeypatch.setattr(creators, "creator", lambda *_: creators.Creator("Org1MSP", "CN=somebody", "a certificate"))
     monkeypatch.setattr(FLLedger, "on", lambda ledger, chaincode, **_: {"fl": ledger}[chaincode])
 
     def run(*arguments: object, organisation: int = 1):

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doctored_ledger import WRONG, Doctored, of, setting
 from organisations import ORGANISATIONS, TASK, Consortium, FlippedBit
 
 from fabric_fl.aggregation import AggregationWorker
 from fabric_fl.audit import RoundReplay, replay
 from fabric_fl.blobs import BlobReader, BlobStore
-from fabric_fl.ledger import FLLedger
-from fabric_fl.task_status import ScoreBoard
-from fl_chaincode import hashes
+from fabric_fl.ledger import FLLedger, LedgerRefused
+from fl_chaincode import hashes, settlement
 from fl_chaincode.records import COMMITTED, Model, Round, Settlement
 
 ZEROS, ONES = "0" * 64, "1" * 64
-WRONG = 2
-"""The round of which a ledger is wrong; two of three are selected in each."""
 
 
 @pytest.fixture(scope="module")
@@ -30,72 +28,6 @@ def consortium(tmp_path_factory: pytest.TempPathFactory, worker: AggregationWork
     done.create_task(patience_s=60)
     done.run()
     return done
-
-
-class Doctored(FLLedger):
-    """A ledger that answers as the true one does, but for one record.
-
-    Args:
-        honest: The true one.
-        changes: How records are changed, by kind: round, model, update, reveal, attestation, opening, settlement.
-    """
-
-    def __init__(self, honest: FLLedger, **changes: Callable[[Any], Any]) -> None:
-        super().__init__(honest._contract)
-        self._changes = changes
-
-    def _changed(self, kind: str, record: Any) -> Any:
-        if record is None or kind not in self._changes or getattr(record, "round", WRONG) != WRONG:
-            return record
-        return self._changes[kind](record)
-
-    def rounds(self, task: str) -> tuple[Round, ...]:
-        return tuple(self._changed("round", one) if one.number == WRONG else one for one in super().rounds(task))
-
-    def model(self, task: str, j: int) -> Model:
-        return self._changed("model", super().model(task, j))
-
-    def updates(self, task: str, number: int) -> Any:
-        found = super().updates(task, number)
-        return tuple(
-            one._replace(update=self._changed("update", one.update), reveal=self._changed("reveal", one.reveal))
-            for one in found
-        )
-
-    def attestations(self, task: str, number: int) -> Any:
-        found = super().attestations(task, number)
-        return tuple(
-            one._replace(
-                attestation=self._changed("attestation", one.attestation),
-                opening=self._changed("opening", one.opening),
-            )
-            for one in found
-        )
-
-    def scores(self, task: str) -> ScoreBoard:
-        board = super().scores(task)
-        rounds = tuple(
-            dataclasses.replace(one, settlement=self._changed("settlement", one.settlement)) for one in board.rounds
-        )
-        return dataclasses.replace(board, rounds=rounds)
-
-    def record(self, key: str) -> dict[str, Any]:
-        found = super().record(key)
-        return self._changes["escrow"](found) if key == f"token/escrow/{TASK}" and "escrow" in self._changes else found
-
-
-def of(organisation: str, **fields: Any) -> Callable[[Any], Any]:
-    """Changes the record of one organisation."""
-
-    def change(record: Any) -> Any:
-        whose = getattr(record, "participant", None) or getattr(record, "organisation", None)
-        return dataclasses.replace(record, **fields) if whose == organisation else record
-
-    return change
-
-
-def setting(**fields: Any) -> Callable[[Any], Any]:
-    return lambda record: dataclasses.replace(record, **fields)
 
 
 def replayed(consortium: Consortium, ledger: FLLedger, folder: Path) -> list[RoundReplay]:
@@ -142,6 +74,75 @@ def test_selection_of_more_than_the_task_says_names_who_is_too_many(consortium: 
     found = differences(consortium, tmp_path, round=setting(selected=tuple(everybody)))
     assert found == {("selection", everybody[2])}
     assert everybody[2] == third
+
+
+def order_of(consortium: Consortium) -> list[str]:
+    round_ = true_round(consortium)
+    return sorted(ORGANISATIONS, key=lambda one: hashes.selection_rank(TASK, round_.j, round_.base, one))
+
+
+def test_who_was_passed_over_is_told_and_who_stands_in_that_place_is_named(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    first, second, third = order_of(consortium)
+    ledger = Doctored(consortium.ledgers["Org1MSP"], round=setting(selected=(first, third)))
+    (found,) = replayed(consortium, ledger, tmp_path)[1].findings
+    assert (found.what, found.organisation) == ("selection", third)
+    assert found.message.endswith(f"it follows {first}, {second}; passed over: {second}")
+
+
+def test_selection_of_fewer_than_the_task_says_names_who_is_missing(consortium: Consortium, tmp_path: Path) -> None:
+    first, second, _ = order_of(consortium)
+    found = differences(consortium, tmp_path, round=setting(selected=(first,)))
+    assert found == {("selection", second)}
+
+
+def test_without_a_history_nobody_is_called_passed_over_for_nothing_and_it_is_said_so(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    class WithoutHistory(Doctored):
+        def history(self, key: str, **_: Any) -> Any:
+            raise LedgerRefused("FL-TEST-HISTORY", "this peer keeps none")
+
+    first, second, third = order_of(consortium)
+    ledger = WithoutHistory(consortium.ledgers["Org1MSP"], round=setting(selected=(first, third)))
+    rounds = replayed(consortium, ledger, tmp_path)
+    assert all(one.identical for one in rounds)
+    (told,) = rounds[1].undecided
+    assert (told.what, told.organisation) == ("undecided", second)
+    assert "`fabric-fl audit verify` executes the selection itself" in told.message
+
+
+def settled_without(consortium: Consortium, left_out: str) -> Settlement:
+    """Returns a settlement that is right in itself, from the other scorers' openings."""
+    ledger = consortium.ledgers["Org1MSP"]
+    openings = {one.organisation: one for _, one in ledger.attestations(TASK, WRONG) if one is not None}
+    others = {one: openings[one] for one in true_settlement(consortium).scorers if one != left_out}
+    evidence = settlement.Evidence(true_model(consortium), others, unopened=(), everybody=True)
+    return settlement.conclude(ledger.task(TASK), true_round(consortium), evidence)
+
+
+def test_a_settlement_that_leaves_out_a_scorer_of_the_quorum_names_it(consortium: Consortium, tmp_path: Path) -> None:
+    left_out = true_model(consortium).attested_by[0]
+    less = settled_without(consortium, left_out)
+    ledger = Doctored(consortium.ledgers["Org1MSP"], settlement=lambda _: less, escrow=lambda record: record)
+    round_ = replayed(consortium, ledger, tmp_path)[1]
+    assert [(one.what, one.organisation) for one in round_.findings] == [("scores", left_out)]
+
+
+def test_a_settlement_without_who_may_have_attested_after_it_is_undecided(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    late = true_model(consortium).attested_by[0]
+    others = true_model(consortium).attested_by[1:] + tuple(
+        one for one in ORGANISATIONS if one not in true_model(consortium).attested_by
+    )
+    less = settled_without(consortium, late)
+    ledger = Doctored(
+        consortium.ledgers["Org1MSP"], settlement=lambda _: less, model=setting(attested_by=tuple(sorted(others)[:2]))
+    )
+    round_ = replayed(consortium, ledger, tmp_path)[1]
+    assert (round_.findings, [one.organisation for one in round_.undecided]) == ((), [late])
 
 
 def test_selection_after_somebody_was_moved_for_nothing_names_whom(consortium: Consortium, tmp_path: Path) -> None:
@@ -300,6 +301,7 @@ def test_the_escrow_of_a_task_that_goes_on_holds_what_was_not_paid_yet(
 ) -> None:
     consortium = Consortium(tmp_path, worker=worker)
     consortium.create_task(rounds=9, k=3, min_updates=3, patience_s=60)
+    consortium.tolerated = True  # who ends at once may wait for a model that the others end before publishing
     ledger = consortium.ledgers["Org1MSP"]
     consortium.run(until=lambda: len(settled(ledger)) >= 2)
     assert ledger.status(TASK).head.status == "running"

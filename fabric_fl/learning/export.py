@@ -35,7 +35,7 @@ def to_keras(task: Task, model: ModelBlob) -> Any:
     Raises:
         ModelError: The task's model is no Keras model.
     """
-    _require_keras(task)
+    require_keras(task)
     return build_keras_model(task.model.architecture, model)
 
 
@@ -45,7 +45,7 @@ def learning_process(task: Task) -> Any:
     Raises:
         ModelError: The task's model is no Keras model.
     """
-    _require_keras(task)
+    require_keras(task)
     interface = Interface.of(build_keras_model(task.model.architecture), task.model.loss)
     algorithms = libraries().tff.learning.algorithms
     return algorithms.build_weighted_fed_avg(
@@ -58,8 +58,10 @@ def learning_process(task: Task) -> Any:
 def learning_process_state(task: Task, process: Any, model: ModelBlob, state: StateBlob | None) -> Any:
     """Makes the state from which a TFF process continues after a committed model.
 
-    The server step's float64 state is rounded to TFF's float32. FedAdagrad's epsilon stands elsewhere in TFF (below the
-    root) and becomes 0 there.
+    TFF keeps less than the server step's state: `m` and `v` are rounded to its float32, and the float64 weights `w`
+    have no counterpart beside the model's. It keeps one number more, the rounds taken, by which its Adam and Yogi
+    correct the bias of the first rounds; it is set so high that they correct nothing, as the validators do not.
+    FedAdagrad's epsilon stands elsewhere in TFF (below the root) and becomes 0 there.
 
     Args:
         task: The model's.
@@ -84,10 +86,18 @@ def learning_process_state(task: Task, process: Any, model: ModelBlob, state: St
     return found._replace(global_model_weights=weights, finalizer=type(found.finalizer)(finalizer))
 
 
-def _require_keras(task: Task) -> None:
+def require_keras(task: Task) -> None:
+    """Refuse a task whose model TensorFlow does not know.
+
+    Raises:
+        ModelError: It is no Keras model.
+    """
     if task.model.kind != KIND:
-        message = f"the task's model is of the kind {task.model.kind!r}, and only {KIND!r} can be exported"
-        raise ModelError(message, code="FL-MODEL-KIND")
+        raise ModelError(
+            f"the task's model is of the kind {task.model.kind!r}, and only {KIND!r} can be exported",
+            code="FL-MODEL-KIND",
+            remedy="Take the weights as they are: `fabric-fl models fetch` writes them as safetensors.",
+        )
 
 
 def _start(task: Task, model: ModelBlob) -> dict[str, Tensors]:

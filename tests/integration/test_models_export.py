@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
+from tff_tasks import run_program
 
 from fabric_fl.aggregation import ModelBlob, Tensors, write
 from fabric_fl.blobs import BlobStore
@@ -37,6 +38,25 @@ import tensorflow as tf
 model = tf.keras.models.load_model(sys.argv[1])
 print(json.dumps(model(tf.constant(json.loads(sys.argv[2]))).numpy().tolist()))
 assert not any(name.startswith("fabric_fl") for name in sys.modules)
+"""
+
+WITH_TFF = """
+import asyncio, json, os, sys
+import tensorflow as tf, tensorflow_federated as tff
+def model_fn():
+    model = tf.keras.Sequential([tf.keras.layers.InputLayer((4,)), tf.keras.layers.Dense(1)])
+    spec = tf.TensorSpec((None, 4)), tf.TensorSpec((None, 1))
+    return tff.learning.models.from_keras_model(model, loss=tf.keras.losses.MeanSquaredError(), input_spec=spec)
+process = tff.learning.algorithms.build_weighted_fed_avg(
+    model_fn,
+    client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+    server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0, momentum=0.5))
+state, version = asyncio.run(tff.program.FileProgramStateManager(sys.argv[1]).load_latest(process.initialize()))
+lists = [[array.tolist() for array in arrays] for arrays in
+         (state.global_model_weights.trainable, state.finalizer["accumulator"])]
+assert not any(name.startswith("fabric_fl") for name in sys.modules)
+print(json.dumps([version, *lists]), flush=True)
+os._exit(0)
 """
 
 
@@ -91,6 +111,7 @@ def printed(program: str, *arguments: str) -> object:
 # Worked out by hand: d = (0.5, 0.25, -0.5, 0), bias -1 in both rounds; m = d, then 1.5 d; w = 1 - d - 1.5 d.
 KERNEL_1, KERNEL_2 = [0.5, 0.75, 1.5, 1.0], [-0.25, 0.375, 2.25, 1.0]
 BIAS_2 = 2.5
+MOMENTUM_2 = [0.75, 0.375, -0.75, 0]  # 1.5 d
 
 
 def test_the_models_are_those_worked_out_by_hand(tasks: Tasks) -> None:
@@ -123,11 +144,36 @@ def test_a_model_that_was_rebuilt_without_somebody_is_exported_as_plain_keras(ta
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rebuilt.keras", "rebuilt.state.safetensors"]
 
 
+def test_a_committed_model_is_exported_as_the_state_of_a_tff_process(tasks: Tasks, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    done = export(tasks, "--as", "tff", "--out", folder, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    digest = tasks.ledgers["Org1MSP"].latest_model(TASK).digest
+    assert json.loads(done.stdout) == {
+        "task": TASK,
+        "model": 2,
+        "digest": digest,
+        "folder": str(folder),
+        "version": 2,
+    }
+    weights = [[[weight] for weight in KERNEL_2], [BIAS_2]]
+    assert json.loads(run_program(WITH_TFF, tmp_path, folder)) == [2, weights, [[[m] for m in MOMENTUM_2], [-1.5]]]
+
+    again = export(tasks, "--as", "tff", "--out", folder, "--number", "1")
+    assert again.returncode == 1
+    assert "FL-EXPORT-EXISTS" in again.stderr
+    assert [path.name for path in folder.iterdir()] == ["program_state_2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ((), "Missing option '--out'"),
         (("--out", "model.h5"), "the file's name ends in .keras"),
+        (("--out", "model.keras", "--as", "tff"), "a folder, not a .keras file"),
+        (("--out", "missing/model", "--as", "tff"), "there is no folder"),
+        (("--out", "missing/model.keras"), "FL-OUTPUT-FILE"),
+        (("--out", "model", "--as", "tff", "--number", "9"), "FL-MODEL-UNKNOWN"),
         (("--out", "model.keras", "--number", "9"), "FL-MODEL-UNKNOWN"),
     ],
 )

@@ -340,7 +340,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fabric_fl.aggregation.output._write_all", full)
+    monkeypatch.setattr("fabric_fl.aggregation.output.write_all", full)
     with pytest.raises(AggregationError, match=r"FL-AGGREGATE-STORAGE.*No space left"):
         aggregate(inputs, tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))

@@ -42,7 +42,7 @@ class Size:
 SIZES = (
     Size("0.1 MB", 125, 10),
     Size("1 MB", 464, 4),
-    Size("10 MB", 1544, 2),
+    Size("10 MB", 1544, 1.2),
     Size("100 MB", 4962, 0.5, rounds=7, scored=False),
 )
 

@@ -6,6 +6,7 @@ or a disagreement is decided) and to abort (then the round is run again).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fabric_fl.aggregation import (
     UpdateInput,
     update_size,
 )
+from fabric_fl.blobs import BlobStore
 from fabric_fl.intake import Intake
 from fabric_fl.journal import ScoreEntry, new_nonce
 from fabric_fl.learning import DataError
@@ -94,7 +96,6 @@ class ValidatorRole:
             self._round = round_.number
             self._patience.forget()
             self._quorum_since.clear()
-            self._release(round_.number)
         if round_.final or me not in round_.validators:
             return False
         if status.ending and not status.submitted:  # nobody's work is lost, so no votes are needed
@@ -222,6 +223,7 @@ class ValidatorRole:
 
     def _compute(self, round_: Round, updates: tuple[UpdateInput, ...]) -> Computation:
         part = self._part
+        self._release(round_.number)
         base = part.models.files(round_.j - 1)
         inputs = RoundInputs(
             task=part.task.id,
@@ -358,12 +360,19 @@ class ValidatorRole:
         return (result.model.digest, result.state.digest)
 
     def _release(self, number: int) -> None:
-        """Gives back the memory that holds what earlier rounds than the number-th were computed from."""
-        for (round_number, _), computation in self._computed.items():
-            if round_number < number:
-                for digest in computation.read:
-                    self._part.store.release(digest)
+        """Gives back the memory that holds what earlier rounds than the number-th were computed from.
+
+        Meanwhile the sum of this round needs the processors, and the disk has nothing to do.
+        """
+        over = [found for (earlier, _), found in self._computed.items() if earlier < number]
+        digests = [digest for found in over for digest in found.read]
+        threading.Thread(target=_release, args=(self._part.store, digests), daemon=True).start()
         self._computed = {key: value for key, value in self._computed.items() if key[0] >= number - 1}
+
+
+def _release(store: BlobStore, digests: Iterable[str]) -> None:
+    for digest in digests:
+        store.release(digest)
 
 
 def _voters(status: TaskStatus, kind: str) -> tuple[str, ...]:

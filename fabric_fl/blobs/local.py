@@ -146,12 +146,13 @@ class Directory:
                 sync_directory(self.root)
 
     def release(self, digest: str) -> None:
-        """Let the operating system forget what it holds of a blob; what is on the disk stays."""
+        """Let the operating system forget what it holds of a blob, when it is on the disk."""
         if not hasattr(os, "posix_fadvise"):  # macOS
             return
         with suppress(OSError):
             descriptor = os.open(self.root / digest, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
+                os.fdatasync(descriptor)
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(descriptor)

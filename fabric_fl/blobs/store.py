@@ -133,7 +133,8 @@ class BlobStore:
     def release(self, digest: str) -> None:
         """Say that nobody is going to read this blob soon: the memory that the machine keeps its bytes in is freed.
 
-        Otherwise every round would take fresh memory from training, for files that lie on the disk anyway.
+        Otherwise every round would take fresh memory from training, for files that belong on the disk anyway: what is
+        not there yet is waited for.
         """
         self._place.release(_checked(digest))
 

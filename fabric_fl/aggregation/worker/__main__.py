@@ -28,7 +28,7 @@ from fabric_fl.errors import FabricFLError
 def serve(requests: TextIO, answers: TextIO) -> None:
     """Answer every request until there are no more.
 
-    What a sum wrote goes to the disk while the others still sum and attest, so that nobody waits for it later.
+    The next model goes to the disk while the others still sum and attest, so that nobody waits for it later.
     """
     for line in requests:
         answer, written = _answer(line)
@@ -46,14 +46,13 @@ def _sync(files: Sequence[FileIO]) -> None:
 
 
 def _answer(line: str) -> tuple[messages.Json, list[Path]]:
-    """Do what is asked; returns the answer, and the files that are going to be kept."""
+    """Do what is asked; returns the answer, and the files that are soon to be on the disk."""
     try:
         request = json.loads(line)
         inputs, directory = messages.inputs_from_json(request["inputs"]), Path(request["directory"])
         if request["call"] == "aggregate":
             result = aggregate(inputs, directory)
-            copies = [update.copy for update in inputs.updates if update.copy is not None]
-            return {"result": messages.result_to_json(result)}, [result.model.path, result.state.path, *copies]
+            return {"result": messages.result_to_json(result)}, [result.model.path, result.state.path]
         models = leave_one_out_models(inputs, request["included"], directory)
         return {"result": {participant: messages.file_to_json(model) for participant, model in models.items()}}, []
     except FabricFLError as error:

@@ -14,10 +14,10 @@ from cryptography import x509
 
 from fabric_fl.audit.archive import MANIFEST, Archive, read
 from fabric_fl.audit.chain import Chain, ChainBroken
+from fabric_fl.audit.coverage import Recomputed, UncheckedRound, recompute
 from fabric_fl.audit.derived import derived_ledger
 from fabric_fl.audit.export import ABOUT, SCHEMA
 from fabric_fl.audit.finding import Finding
-from fabric_fl.audit.recomputing import Recomputed, UncheckedRound, recompute
 from fabric_fl.audit.replay import RoundReplay
 from fabric_fl.audit.roots import compared, fingerprint, root_certificates
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobStoreError

@@ -10,8 +10,8 @@ import pytest
 
 from fabric_fl import audit
 from fabric_fl.audit import Finding, RoundReplay, Verification
+from fabric_fl.audit.coverage import UncheckedRound
 from fabric_fl.audit.export import Exported
-from fabric_fl.audit.recomputing import UncheckedRound
 from fabric_fl.cli.verified import verified_rows, verified_value
 
 ROOT = "ab" * 32

@@ -14,7 +14,7 @@ from organisations import ORGANISATIONS, TASK, Consortium
 
 from fabric_fl.aggregation import AggregationResult, BlobFile, RoundInputs
 from fabric_fl.audit.collecting import Blobs, collect
-from fabric_fl.audit.recomputing import Recomputed, recompute
+from fabric_fl.audit.coverage import Recomputed, recompute
 from fabric_fl.blobs import BlobReader, BlobStore
 from fabric_fl.ledger import FLLedger
 from fl_chaincode import hashes

@@ -1,4 +1,4 @@
-"""An export's rounds, recomputed as far as it holds their blobs; of the others it is said why they were not."""
+"""How far an export could be recomputed: the rounds of which it holds the blobs; of the others it is said why not."""
 
 from __future__ import annotations
 

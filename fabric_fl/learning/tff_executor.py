@@ -81,7 +81,7 @@ class Executor:
             tff.types.to_type(OrderedDict((name, np.float32) for name in self._options)),
         )
         def train(base: Any, data: Any, target: Any, order: Any, starts: Any, ends: Any, options: Any) -> Any:
-            update = ClientUpdate(build_keras_model(architecture), self._task, self._interface.spec())
+            update = ClientUpdate(build_keras_model(architecture), self._task, self._interface.spec(), in_place=False)
 
             @tf.function  # type: ignore[untyped-decorator]
             def run(base: Any, data: Any, target: Any, batches: Batches, options: Any) -> Any:

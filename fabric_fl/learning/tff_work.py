@@ -55,7 +55,7 @@ class InProcess:
             tf.keras.backend.experimental.disable_tf_random_generator()
         self._weights = keras_model.weights
         self.interface = Interface.of(keras_model, task.loss)
-        self._update = ClientUpdate(keras_model, task, self.interface.spec())
+        self._update = ClientUpdate(keras_model, task, self.interface.spec(), in_place=True)
         self.draws = bool(self._update.generators)
         self._options = {name: tf.constant(value) for name, value in hyper_parameters(task).items()}
         # Compiled now: once TFF's executor has traced a model of its own, Keras cannot call those made before it.

@@ -18,6 +18,7 @@ from fabric_fl.learning import (
     describe_mlp,
 )
 from fabric_fl.learning.tff_runtime import libraries
+from fabric_fl.learning.tff_update import descend
 
 pytestmark = [
     pytest.mark.tff,
@@ -47,6 +48,19 @@ def test_a_model_travels_as_data_and_predicts_the_same():
         f"002:{second}/kernel",
         f"003:{second}/bias",
     )
+
+
+def test_weights_that_are_changed_where_they_stand_round_as_a_product_and_a_difference_do():
+    tf = libraries().tf
+    random = np.random.default_rng(0)
+    weights, gradients = (random.normal(size=(257, 129)).astype(np.float32) for _ in range(2))
+    gradients[0] = np.float32(1) / np.float32(3) * np.float32(2) ** np.arange(-149, -20)  # subnormal products, too
+    variables = [tf.Variable(weights), tf.Variable(weights)]
+    rate = np.float32(0.05)
+    update = tf.function(lambda gradient: descend(variables, [gradient, None], tf.constant(rate)))
+    update(tf.constant(gradients))
+    np.testing.assert_array_equal(variables[0].numpy(), weights - rate * gradients)
+    np.testing.assert_array_equal(variables[1].numpy(), weights)
 
 
 def test_a_lambda_layer_is_refused_when_the_task_is_made_and_when_it_is_read():

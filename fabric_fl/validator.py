@@ -366,7 +366,8 @@ class ValidatorRole:
         """
         over = [found for (earlier, _), found in self._computed.items() if earlier < number]
         digests = [digest for found in over for digest in found.read]
-        threading.Thread(target=_release, args=(self._part.store, digests), daemon=True).start()
+        if digests:
+            threading.Thread(target=_release, args=(self._part.store, digests), daemon=True).start()
         self._computed = {key: value for key, value in self._computed.items() if key[0] >= number - 1}
 
 

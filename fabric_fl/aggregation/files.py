@@ -100,7 +100,7 @@ def write(blob: Blob, path: Path) -> BlobFile:
                 hasher.update(piece)
                 size += len(piece)
                 if size >= _AHEAD * (len(begun) + 1):
-                    begun.append(disk.submit(os.fdatasync, descriptor))
+                    begun.append(disk.submit(os.fsync, descriptor))
             for one in begun:
                 one.result()
             os.fsync(descriptor)

@@ -19,7 +19,7 @@ from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 16
+BLOCK = 1 << 15
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
 SHARED_BLOCK = 1 << 17
@@ -68,7 +68,7 @@ class Pass:
             ]
             self._open = stack.pop_all()
         self.usable = True
-        self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
+        self.threads = pipeline.cores() if self.layout.size > 2 * BLOCK else 1
         self.window = WINDOW if self.threads > 1 else 1
         length = min(self._longest(), max(LEAST_BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)
@@ -76,7 +76,8 @@ class Pass:
         longest = self.blocks[0][1]
         self._q = np.empty((self.window, len(updates), longest), np.int32)
         self._totals = np.empty((self.window, longest), np.int64)
-        self._adder = Adder(len(updates), inputs.bound)
+        self._largest = [0] * self.window
+        self._adder = Adder(len(updates))
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +90,7 @@ class Pass:
     def _longest(self) -> int:
         if self.threads == 1:
             return BLOCK
-        return min(SHARED_BLOCK, max(BLOCK // 2, -(-self.layout.size // SHARES)))
+        return min(SHARED_BLOCK, max(BLOCK, -(-self.layout.size // SHARES)))
 
     def q(self, number: int) -> Int32:
         """A block of every update, `[updates, elements]`; for a stage that comes after `readers`."""
@@ -105,7 +106,7 @@ class Pass:
         if rule.trim is not None:
             total[:] = rule.trim.total(q)
         else:
-            self._adder.add(q, rule.weights(self.num_examples), total)
+            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[number % self.window])
 
     def readers(self) -> list[Stage]:
         """The stages that read the updates and check them."""
@@ -125,14 +126,16 @@ class Pass:
         """The stage that checks what was read; then, as long as all of it is valid, it does its work."""
 
         def check_and_work(number: int) -> None:
-            self._check(self.q(number))
+            self._check(number)
             if self.usable:
                 work(number)
 
         return Stage(check_and_work, readers)
 
-    def _check(self, q: Int32) -> None:
-        if not ring.within(q, self._bound):
+    def _check(self, number: int) -> None:
+        q = self.q(number)
+        self._largest[number % self.window] = largest = ring.largest(q)
+        if largest > self._bound:
             for stream, values in zip(self._streams, q, strict=True):
                 stream.check(values)
         self.usable = self.usable and all(stream.usable for stream in self._streams)

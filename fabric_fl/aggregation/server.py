@@ -58,7 +58,8 @@ class FedAvg:
 
     def apply(self, state: State, d: Float64) -> State:
         with np.errstate(all="ignore"):
-            return {"w": state["w"] - self.learning_rate * d}
+            step = d if self.learning_rate == 1.0 else self.learning_rate * d
+            return {"w": state["w"] - step}
 
 
 @dataclass(frozen=True)

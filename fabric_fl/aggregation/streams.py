@@ -101,7 +101,7 @@ class UpdateStream:
 
     def check(self, block: Int32) -> None:
         """Refuse the update where values that were read of it are out of bounds."""
-        if self.usable and not ring.within(block, self._inputs.bound):
+        if self.usable and ring.largest(block) > self._inputs.bound:
             self.refused = BOUND
 
     def finish(self) -> None:

@@ -58,6 +58,21 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def inlined() -> Iterator[None]:
+    """Make what TFF wraps in functions part of the graph that is being built.
+
+    A function hands the weights that it read to that of its gradient, and holds them until the end.
+    """
+    config = libraries().tf.config
+    before = config.functions_run_eagerly()
+    config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        config.run_functions_eagerly(before)
+
+
 def require_platform() -> None:
     """Refuse a platform that TensorFlow Federated has no build for.
 

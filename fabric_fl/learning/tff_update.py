@@ -7,13 +7,14 @@ the same TensorFlow gives the same bits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fabric_fl.learning.data import Array
 from fabric_fl.learning.tff_model import as_tff_model, make_optimizer
-from fabric_fl.learning.tff_runtime import libraries
+from fabric_fl.learning.tff_runtime import inlined, libraries
 from fabric_fl.learning.trainer import TrainingTask
 
 # Within a loop's body TensorFlow rewrites a division by a square root into a product with its reciprocal, which rounds
@@ -85,7 +86,7 @@ class ClientUpdate:
             return tf.gather(x, chosen), tf.gather(y, chosen)
 
         def step(state: Any, examples: tuple[Any, Any]) -> Any:
-            with tf.GradientTape() as tape:
+            with tf.GradientTape() as tape, inlined() if self._in_place else nullcontext():
                 output = self.model.forward_pass(examples, training=True)
             gradients = tuple(tape.gradient(output.loss, trained))
             if self._in_place:
@@ -113,13 +114,15 @@ def descend(variables: Sequence[Any], gradients: Sequence[Any], learning_rate: A
     """Subtract `learning_rate * gradient` from each variable, as TFF's SGD does, in one pass over the memory.
 
     The same bits as by two operations where TensorFlow's build has no fused multiply-add, as the one that is imported
-    here and unlike the one of TFF's executor. Nearly all of a large model's training is memory traffic.
+    here and unlike the one of TFF's executor. Nearly all of a large model's training is memory traffic: a variable that
+    somebody still holds as it was read would be copied before it is changed, so every gradient is waited for.
     """
     tf = libraries().tf
-    for variable, gradient in zip(variables, gradients, strict=True):
-        if gradient is not None:
-            delta = tf.convert_to_tensor(gradient)
-            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=learning_rate, delta=delta)
+    known = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+    with tf.control_dependencies([delta for delta in known if delta is not None]):
+        for variable, delta in zip(variables, known, strict=True):
+            if delta is not None:
+                tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=learning_rate, delta=delta)
 
 
 def hyper_parameters(task: TrainingTask) -> dict[str, np.float32]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fabric_fl.aggregation import adder, pipeline
 from fabric_fl.aggregation.adder import Adder
 from fabric_fl.aggregation.pipeline import Stage
+from fabric_fl.aggregation.ring import largest
 
 MAX = 2**31 - 1
 
@@ -84,8 +85,8 @@ def test_a_process_knows_how_many_cores_it_may_use():
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.integers(1, 6), st.integers(0, 9), st.sampled_from([1, 1000, 2**20, 2**31 - 1, 2**36]))
-def test_sums_are_those_of_pythons_integers_on_both_ways(data, count, length, most):
-    """2^36 examples of the largest values leave float64's integers, though not int64's."""
+def test_sums_are_those_of_pythons_integers_in_every_way(data, count, length, most):
+    """1,000 examples of the largest values leave int32; 2^36 leave float64's integers, though not int64's."""
     bound = min(MAX, (2**63 - 1) // (count * most))
     element = st.integers(-bound, bound) | st.sampled_from([bound, -bound, 0])
     q = np.array(
@@ -94,7 +95,7 @@ def test_sums_are_those_of_pythons_integers_on_both_ways(data, count, length, mo
     q = q.reshape(count, length).astype(np.int32)
     weights = data.draw(st.lists(st.integers(1, most) | st.just(most), min_size=count, max_size=count))
     total = np.empty(length, np.int64)
-    Adder(count, bound).add(q, weights, total)
+    Adder(count).add(q, weights, total, largest(q))
     assert total.tolist() == [sum(w * int(x) for w, x in zip(weights, column, strict=True)) for column in q.T]
 
 
@@ -106,6 +107,19 @@ def test_sums_at_the_edge_of_what_float64_holds_are_exact(length):
     q[2, ::2] = 1
     for weights in ([2**20 - 2, 1, 1], [2**20 - 1, 1, 1], [2**22 - 2, 1, 1], [2**22, 1, 1], [2**32 - 3, 1, 1]):
         total = np.empty(length, np.int64)
-        Adder(3, MAX).add(q, weights, total)
+        Adder(3).add(q, weights, total, MAX)
         expected = [weights[0] * MAX - weights[1] * MAX + weights[2] * int(x) for x in q[2]]
         assert total.tolist() == expected
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_at_the_edge_of_what_int32_holds_are_exact(sign):
+    """On both sides of 2^31, below which sums are int32; and zeros, whose weights are no int32."""
+    q = np.full((2, adder.SLICE), sign * 7, np.int32)
+    for weights in ([306_783_377, 1], [306_783_378, 1], [1, 2**28]):
+        total = np.empty(adder.SLICE, np.int64)
+        Adder(2).add(q, weights, total, 7)
+        assert set(total.tolist()) == {sign * 7 * sum(weights)}
+    total = np.empty(adder.SLICE, np.int64)
+    Adder(2).add(0 * q, [2**40, 2**31], total, 0)
+    assert not total.any()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.aggregation import AggregationError, NotFiniteError, Tensors, quantise
-from fabric_fl.aggregation.ring import add, check_capacity, dequantise, within
+from fabric_fl.aggregation.ring import add, check_capacity, dequantise, largest
 
 
 def one(values, dtype=np.float32):
@@ -58,9 +58,10 @@ def test_an_update_that_is_not_finite_is_refused_by_name(value):
 
 
 def test_the_bound_is_checked_where_the_absolute_value_would_wrap():
-    assert not within(np.array([-(2**31)], np.int32), 2**31 - 1)
-    assert within(np.array([2**31 - 1, -(2**31 - 1)], np.int32), 2**31 - 1)
-    assert within(np.array([], np.int32), 1)
+    assert largest(np.array([-(2**31)], np.int32)) == 2**31
+    assert largest(np.array([2**31 - 1, -(2**31 - 1)], np.int32)) == 2**31 - 1
+    assert largest(np.array([[-3, 2], [1, 0]], np.int32)) == 3
+    assert largest(np.array([], np.int32)) == 0
 
 
 @settings(max_examples=200, deadline=None)

@@ -41,22 +41,22 @@ def quantise(delta: Tensors, f: int, bound: int) -> Tensors:
         raise ValueError(f"f is 0 to 52 and the bound 1 to {MAX_BOUND}, not {f} and {bound}")
     limit = bound * 2.0**-f  # exact: a power of two only shifts
     quantised, clipped = {}, 0
-    kept = np.empty(min(_BLOCK, delta.size), np.float64)
     for name, values in delta.items():
         q = np.empty(values.size, np.int32)
         flat = values.reshape(-1)
+        kept = np.empty(min(_BLOCK, flat.size), flat.dtype)
+        scale = flat.dtype.type(2.0**f)
         for start in range(0, flat.size, _BLOCK):
             block = flat[start : start + _BLOCK]
-            scaled = kept[: block.size]
             low, high = np.minimum.reduce(block), np.maximum.reduce(block)  # NaN, if there is one
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise NotFiniteError(f"the update of {name} holds NaN or infinity")
             if low < -limit or high > limit:
-                np.clip(block, -limit, limit, out=scaled, dtype=np.float64)
-                clipped += int(np.count_nonzero(scaled != block))
-            else:
-                np.copyto(scaled, block)
-            np.multiply(scaled, np.float64(2.0**f), out=scaled)
+                inside = np.clip(block, -limit, limit, dtype=np.float64)
+                clipped += int(np.count_nonzero(inside != block))
+                scaled = np.multiply(inside, np.float64(2.0**f), out=inside)
+            else:  # exact in float32 too: only what is rounded to 0 anyway can be subnormal
+                scaled = np.multiply(block, scale, out=kept[: block.size])
             np.rint(scaled, out=scaled)
             q[start : start + block.size] = scaled
         quantised[name] = q.reshape(values.shape)

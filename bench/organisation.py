@@ -21,7 +21,9 @@ from fabric_fl.learning.tff_runtime import libraries
 
 def main() -> None:
     # its share of the machine: more threads than cores, over all organisations, only wait for each other
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ORGANISATIONS)))
+    share = str(max(1, len(os.sched_getaffinity(0)) // ORGANISATIONS))
+    for name in ("TF_NUM_INTRAOP_THREADS", "FABRIC_FL_THREADS"):
+        os.environ.setdefault(name, share)
     folder, index = sys.argv[1], int(sys.argv[2])
     steps: list[tuple[str, int, float]] = []
     data, holdout = examples(index, EXAMPLES), examples(100 + index, HOLDOUT)

@@ -51,7 +51,7 @@ def aggregate(inputs: RoundInputs, directory: Path) -> AggregationResult:
         AggregationError: FL-AGGREGATE-UNAVAILABLE where files are missing or differ from their digests,
             FL-AGGREGATE-EMPTY where no update is valid, or fewer than the rule needs, or the rule leaves out all,
             FL-AGGREGATE-NOT-FINITE, FL-AGGREGATE-CAPACITY, FL-AGGREGATE-STEP, FL-AGGREGATE-RULE,
-            FL-AGGREGATE-FLUSH-TO-ZERO.
+            FL-AGGREGATE-FLUSH-TO-ZERO, FL-AGGREGATE-THREADS.
     """
     require_subnormals()
     rule = robust_rule(inputs.rule)

@@ -11,6 +11,11 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
+from fabric_fl.aggregation.errors import AggregationError
+
+THREADS = "FABRIC_FL_THREADS"
+"""Of the environment: how many cores an organisation's sums may use where several share a machine."""
+
 
 class Stage:
     """Something to be done for every block, in order.
@@ -41,8 +46,20 @@ class Stage:
 
 
 def cores() -> int:
-    """How many of them this process may use."""
-    return len(os.sched_getaffinity(0))
+    """How many cores this process may use: all that it may run on, or the share that `FABRIC_FL_THREADS` says.
+
+    Raises:
+        AggregationError: FL-AGGREGATE-THREADS where that is no number of threads.
+    """
+    available = len(os.sched_getaffinity(0))
+    share = os.environ.get(THREADS, str(available))
+    if not (share.isascii() and share.isdigit() and int(share) > 0):
+        raise AggregationError(
+            f"{THREADS} is {share!r}, not a number of threads",
+            code="FL-AGGREGATE-THREADS",
+            remedy="Set it to 1 or more; or unset it, and all cores are used.",
+        )
+    return min(available, int(share))
 
 
 def run(stages: Sequence[Stage], count: int, threads: int, window: int) -> None:

@@ -34,7 +34,7 @@ from fl_chaincode.records import Round, Task
 Files: TypeAlias = tuple[BlobFile, BlobFile | None]
 """A model and the server step's state; None for the initial model, from which it is made."""
 
-_OWN = {"FL-AGGREGATE-FLUSH-TO-ZERO", "FL-AGGREGATE-STORAGE", "FL-AGGREGATE-UNAVAILABLE"}
+_OWN = {f"FL-AGGREGATE-{kind}" for kind in ("FLUSH-TO-ZERO", "STORAGE", "THREADS", "UNAVAILABLE")}
 """What is this machine's fault, and nobody's who took part."""
 _CHUNK = 1 << 20  # bytes
 

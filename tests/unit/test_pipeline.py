@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from fabric_fl.aggregation import adder, pipeline
 from fabric_fl.aggregation.adder import Adder
+from fabric_fl.aggregation.errors import AggregationError
 from fabric_fl.aggregation.pipeline import Stage
 from fabric_fl.aggregation.ring import largest
 
@@ -52,6 +54,23 @@ def test_every_stage_does_its_blocks_in_order_after_those_that_it_waits_for(thre
         if number + window < 20:  # the buffer is used again only when nobody reads it any more
             assert place["first", number + window] > place["sum", number]
             assert place["sum", number + window] > place["out", number]
+
+
+def test_all_cores_are_used_or_the_share_that_is_set(monkeypatch):
+    monkeypatch.delenv(pipeline.THREADS, raising=False)
+    available = pipeline.cores()
+    assert available == len(os.sched_getaffinity(0))
+    monkeypatch.setenv(pipeline.THREADS, "1")
+    assert pipeline.cores() == 1
+    monkeypatch.setenv(pipeline.THREADS, "1000")
+    assert pipeline.cores() == available
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "all", "", "1.5"])
+def test_a_share_that_is_no_number_is_refused(share, monkeypatch):
+    monkeypatch.setenv(pipeline.THREADS, share)
+    with pytest.raises(AggregationError, match="FL-AGGREGATE-THREADS: FABRIC_FL_THREADS is"):
+        pipeline.cores()
 
 
 def test_stages_overlap_on_two_threads():

@@ -60,6 +60,7 @@ def test_all_cores_are_used_or_the_share_that_is_set(monkeypatch):
     monkeypatch.delenv(pipeline.THREADS, raising=False)
     available = pipeline.cores()
     assert available == len(os.sched_getaffinity(0))
+    assert 1 <= available <= 4096
     monkeypatch.setenv(pipeline.THREADS, "1")
     assert pipeline.cores() == 1
     monkeypatch.setenv(pipeline.THREADS, "1000")
@@ -96,10 +97,6 @@ def test_what_a_stage_raises_stops_the_others_and_reaches_the_caller(threads):
 def test_no_blocks_are_no_work():
     for threads in (1, 2):
         pipeline.run([Stage(lambda number: pytest.fail(str(number)))], 0, threads, 1)
-
-
-def test_a_process_knows_how_many_cores_it_may_use():
-    assert 1 <= pipeline.cores() <= 4096
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,10 +1,17 @@
-"""`python -m bench` measures and writes `bench/results.json`; `python -m bench --table` prints it as Markdown."""
+"""`python -m bench` measures and writes `bench/results.json`, each part as soon as it has ended.
+
+`python -m bench PART…` measures only these, and leaves the others as they were; `python -m bench --table` prints all of
+it as Markdown.
+"""
 
 from __future__ import annotations
 
+import argparse
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -19,17 +26,20 @@ TRANSACTIONS = 50
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--table"]:
-        print(results.table())
-        return
-    if sys.argv[1:]:
-        sys.exit("usage: python -m bench [--table]")
-    found = measure()
-    results.save(found)
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure into bench/results.json.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all if none is named: {', '.join(PARTS)}")
+    parser.add_argument("--table", action="store_true", help="print what was measured, and measure nothing")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, as by Ctrl-C
+    if not given.table:
+        for part in given.parts or PARTS:
+            results.save(part, PARTS[part]())
     print(results.table())
 
 
-def measure() -> list[Result]:
+def rounds() -> list[Result]:
     found: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="fabric-fl-bench-") as temporary:
         folder = Path(temporary)
@@ -37,12 +47,6 @@ def measure() -> list[Result]:
             for number, size in enumerate(SIZES):
                 found += _rounds(number, size, reference, running, folder)
             found.append(_latency(running.ledger))
-    _tell("aggregation")
-    found += aggregation.measure()
-    _tell("contract")
-    found += contract.measure()
-    _tell("devnet")
-    found += devnet.measure()
     return found
 
 
@@ -79,6 +83,14 @@ def _latency(ledger: FLLedger) -> Result:
         seconds.append(time.perf_counter() - began)
     note = f"one transaction from submit to commit, median of {TRANSACTIONS}"
     return Result("submit to commit", 1000 * median(seconds), unit="ms", note=note)
+
+
+PARTS: Mapping[str, Callable[[], list[Result]]] = {
+    "rounds": rounds,
+    "aggregation": aggregation.measure,
+    "contract": contract.measure,
+    "devnet": devnet.measure,
+}
 
 
 def _tell(what: str) -> None:

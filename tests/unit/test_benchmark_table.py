@@ -1,5 +1,6 @@
 """The README shows what was measured."""
 
+import json
 from pathlib import Path
 
 from bench import results
@@ -16,10 +17,24 @@ def test_saving_results_renews_the_readmes_table_and_nothing_else(tmp_path, monk
     readme.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
     monkeypatch.setattr(results, "FILE", tmp_path / "results.json")
     monkeypatch.setattr(results, "README", readme)
-    results.save([results.Result("a", 1.5, 1), results.Result("b", 2, unit="ms")])
+    results.save("first", [results.Result("a", 1.5, 1), results.Result("b", 2, unit="ms")])
     text = readme.read_text()
     assert text.startswith("before\n<!-- bench -->\n| measured |")
     assert "| a | 1.5 | ≤ 1 | **missed** |" in text
     assert "| b |" not in text
     assert text.endswith("<!-- /bench -->\nafter\n")
     assert "| b | 2 ms |" in results.table()
+
+
+def test_a_part_that_is_measured_again_leaves_the_others_as_they_were(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("<!-- bench -->\n<!-- /bench -->\n")
+    monkeypatch.setattr(results, "FILE", tmp_path / "results.json")
+    monkeypatch.setattr(results, "README", tmp_path / "README.md")
+    for part, value in [("first", 1), ("second", 2), ("first", 3)]:
+        results.save(part, [results.Result(f"{part} value", value)])
+    rows = results.table().splitlines()[2:]
+    assert rows == ["| first value | 3 |  |  |", "| second value | 2 |  |  |"]
+    saved = json.loads(results.FILE.read_text())["second"]
+    assert saved["cores"] >= 1
+    assert saved["sha256_gb_per_s"] > 0
+    assert {"commit", "changed_since"} <= saved.keys()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.ring import Int32, Int64
 
 NARROW = 1 << 31
@@ -27,16 +26,13 @@ SLICE = 1 << 13
 _CONVERTED = 1 << 17
 """Elements of all updates that are converted at a time; with many updates a slice gets shorter."""
 
-_NARROW_SLICE = 1 << 14
-"""Elements that are multiplied at a time where nothing is converted."""
-
 
 class Adder:
     """Sums blocks of `count` updates.
 
     How depends on what a block's sum can reach at most, the weights' sum times the largest magnitude in it. Where int32
     holds that, nothing need be converted. Below 2^53 every partial sum is an integer that float64 holds, in whatever
-    order and with whatever fused operations a linear algebra library adds: half the time of 64-bit integers.
+    order and with whatever fused operations a linear algebra library adds: two thirds of the time of 64-bit integers.
     """
 
     def __init__(self, count: int) -> None:
@@ -45,8 +41,7 @@ class Adder:
         self._values = np.empty((count + 1, self._length), np.float64)
         self._values[count] = _SHIFT  # a summand like the others: what is added up already is shifted
         self._sum = np.empty(self._length, np.float64)
-        self._scratch = np.empty(self._length, np.int64)
-        self._narrow = np.empty((2, _NARROW_SLICE), np.int32)
+        self._narrow = np.empty(0, np.int32)
 
     def add(self, q: Int32, weights: Sequence[int], total: Int64, largest: int) -> None:
         """Write the sum over i of `weights[i] * q[i]` into `total`; no magnitude in `q` is above `largest`."""
@@ -56,18 +51,14 @@ class Adder:
         elif most < EXACT:
             self._add_exactly(q, weights, total, shifted=most < _SMALL)
         else:
-            self._add_integers(q, weights, total)
+            np.einsum("i,ij->j", np.array(weights, np.int64), q, out=total)
 
     def _add_narrow(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
-        first, *others = map(np.int32, weights)
-        for start in range(0, len(total), _NARROW_SLICE):
-            part = total[start : start + _NARROW_SLICE]
-            found, product = self._narrow[:, : len(part)]
-            np.multiply(q[0, start : start + len(part)], first, out=found)
-            for row, weight in zip(q[1:], others, strict=True):
-                np.multiply(row[start : start + len(part)], weight, out=product)
-                np.add(found, product, out=found)
-            np.copyto(part, found)
+        if self._narrow.size < total.size:
+            self._narrow = np.empty(total.size, np.int32)
+        found = self._narrow[: total.size]
+        np.einsum("i,ij->j", np.array(weights, np.int32), q, out=found)  # multiplies and adds in one pass
+        np.copyto(total, found)
 
     def _add_exactly(self, q: Int32, weights: Sequence[int], total: Int64, *, shifted: bool) -> None:
         count, length = self._count, self._length
@@ -82,10 +73,3 @@ class Adder:
                 np.subtract(found.view(np.int64), _SHIFT_BITS, out=part)
             else:
                 np.copyto(part, found, casting="unsafe")
-
-    def _add_integers(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
-        for start in range(0, len(total), self._length):
-            part = total[start : start + self._length]
-            part[:] = 0
-            for row, weight in zip(q, weights, strict=True):
-                ring.add(part, row[start : start + self._length], weight, self._scratch[: len(part)])

@@ -84,13 +84,6 @@ def largest(q: Int32) -> int:
     return max(int(np.maximum.reduce(q, axis=None)), -int(np.minimum.reduce(q, axis=None)))
 
 
-def add(total: Int64, q: Int32, num_examples: int, scratch: Int64) -> None:
-    """Add `num_examples * q` to the total in place; `scratch` is as large as `total`."""
-    np.copyto(scratch, q)  # widening first is twice as fast as a multiplication that widens
-    np.multiply(scratch, np.int64(num_examples), out=scratch)
-    np.add(total, scratch, out=total)
-
-
 def dequantise(total: Int64, num_examples: int, f: int) -> Float64:
     """The mean update, float64: a division, then a multiplication by a power of two, each correctly rounded.
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_fl.aggregation import AggregationError, NotFiniteError, Tensors, quantise
-from fabric_fl.aggregation.ring import add, check_capacity, dequantise, largest
+from fabric_fl.aggregation.adder import Adder
+from fabric_fl.aggregation.ring import check_capacity, dequantise, largest
 
 
 def one(values, dtype=np.float32):
@@ -74,9 +75,9 @@ def test_the_bound_is_checked_where_the_absolute_value_would_wrap():
     st.integers(0, 30),
 )
 def test_sum_and_mean_are_those_of_big_integers_and_fractions(updates, f):
-    total, scratch = np.zeros(3, np.int64), np.empty(3, np.int64)
-    for count, values in updates:
-        add(total, np.array(values, np.int32), count, scratch)
+    counts, rows = zip(*updates, strict=True)
+    q, total = np.array(rows, np.int32), np.empty(3, np.int64)
+    Adder(len(counts)).add(q, counts, total, largest(q))
     exact = [sum(count * values[i] for count, values in updates) for i in range(3)]
     assert total.tolist() == exact
     number = sum(count for count, _ in updates)

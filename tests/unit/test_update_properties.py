@@ -76,7 +76,3 @@ def test_the_largest_weights_that_the_capacity_allows_do_not_wrap_the_sum(delta,
     Adder(len(weights)).add(rows, weights, total, ring.largest(rows))
     exact = [sum(w * int(x) for w, x in zip(weights, column, strict=True)) for column in rows.T]
     assert total.tolist() == exact
-    plain, scratch = np.zeros(q.size, np.int64), np.empty(q.size, np.int64)
-    for row, weight in zip(rows, weights, strict=True):
-        ring.add(plain, row, weight, scratch)
-    assert plain.tolist() == exact

@@ -35,6 +35,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, as by Ctrl-C
     if not given.table:
         for part in given.parts or PARTS:
+            _tell(part)
             results.save(part, PARTS[part]())
     print(results.table())
 

@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SEED ?= $(shell date +%s)
 STAMP := .venv/.synced
+# Files of tests on all cores, each whole in one process, because its tests share what was started for the first of them.
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fabric chaos soak bench lint network-up network-down network-status clean tff-platform
@@ -15,7 +17,7 @@ demo: tff-platform $(STAMP) ## three hospitals train one model on their own netw
 	@exec $(BIN)/python -m demo
 
 test: lint ## lint, types and every test; says in a line what was skipped and why
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fabric: $(STAMP) ## all of it on Fabric's own programs, into docs/compatibility.json; fails without them
 	@$(BIN)/python tests/compatibility.py

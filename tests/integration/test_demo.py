@@ -8,26 +8,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-pytestmark = [pytest.mark.tff, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.tff, pytest.mark.timeout(900)]
 
 
-def start(home: Path, output: Path) -> subprocess.Popen[str]:
-    """Starts the demo in a process group of its own, as a terminal does."""
+@contextmanager
+def started(home: Path, output: Path) -> Iterator[subprocess.Popen[str]]:
+    """Starts the demo in a process group of its own, as a terminal does, and ends it if it has not ended itself."""
     command = [sys.executable, "-m", "demo", "--home", str(home), "--output", str(output)]
-    return subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            if demo.poll() is None:
+                os.killpg(demo.pid, signal.SIGTERM)
 
 
 def processes_about(home: Path) -> list[str]:
@@ -46,8 +54,8 @@ def processes_about(home: Path) -> list[str]:
 
 def test_the_demo_trains_commits_pays_and_replays(tmp_path: Path) -> None:
     home = tmp_path / "network"
-    demo = start(home, tmp_path)
-    printed, _ = demo.communicate(timeout=360)
+    with started(home, tmp_path) as demo:
+        printed, _ = demo.communicate(timeout=800)
     assert demo.returncode == 0, printed
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["engine"] == "devnet"
@@ -65,14 +73,10 @@ def test_the_demo_trains_commits_pays_and_replays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", [1.0, 4.0, 12.0])
 def test_an_interrupted_demo_leaves_no_process_behind(seconds: float, tmp_path: Path) -> None:
     home = tmp_path / "network"
-    demo = start(home, tmp_path)
-    time.sleep(seconds)
-    os.killpg(demo.pid, signal.SIGINT)
-    try:
+    with started(home, tmp_path) as demo:
+        time.sleep(seconds)
+        os.killpg(demo.pid, signal.SIGINT)
         printed, _ = demo.communicate(timeout=60)
-    finally:
-        if demo.poll() is None:
-            os.killpg(demo.pid, signal.SIGTERM)
     # before Python has read the program's first line there is nobody yet to end it in order, and nothing to end
     assert demo.returncode in (130, -signal.SIGINT), printed
     assert processes_about(home) == []

@@ -16,9 +16,13 @@ from fabric_fl.fabric import protoutil
 NEWEST, OLDEST = protoutil.seek_newest(), protoutil.seek_oldest()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def peer(network):
-    return network.organisations[0]
+    """An organisation whose peer has blocks 0 to 3 at least."""
+    found = network.organisations[0]
+    while found.network.height() < 4:
+        network.contract().submit("Put", "higher", str(found.network.height()))
+    return found
 
 
 def numbers(messages):

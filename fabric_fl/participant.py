@@ -172,6 +172,7 @@ class Participant:
             while stop is None or not stop.is_set():
                 wakeups.forget()
                 awaited: Mapping[str, int] = {}
+                pause = _POLL_S
                 try:
                     status = self.ledger.status(task)
                     awaited = status.awaited
@@ -179,24 +180,22 @@ class Participant:
                     acted = [settler.act(status, validator), validator.act(status), trainer.act(status)]
                     if _ended(status, settler):
                         break
+                    pause = _SOON_S if any(acted) else min(_POLL_S, validator.turn_in_s)
                 except LedgerRefused as refusal:  # the ledger moved on in between: read again, decide anew
                     if not suspension.explains(refusal):
                         refusals.count(refusal)
-                    acted = []
                 except GatewayError as error:
                     if not is_passing(error):
                         raise
                     logger.warning("%s waits for the ledger: %s", self.msp_id, error)
-                    acted = []
                 except BlobUnavailableError as error:  # a store that restarts, or an organisation that is still away
                     if unavailable.over():
                         raise
                     logger.warning("%s waits for a model: %s", self.msp_id, error)
-                    acted = []
                 else:
                     refusals.clear()
                     unavailable.forget()
-                wakeups.wait(_SOON_S if any(acted) else _POLL_S, awaited)
+                wakeups.wait(pause, awaited)
         validator.sync()
         return self.latest(task)
 

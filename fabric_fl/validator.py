@@ -6,6 +6,7 @@ or a disagreement is decided) and to abort (then the round is run again).
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +35,10 @@ from fl_chaincode import hashes
 from fl_chaincode.records import ABORT, CLOSE, DISPUTED, OPEN, Attestation, Round
 
 _TURN_S = 0.3
+"""How much longer each waits with a commit than who is before it."""
+
+_GRACE_S = 0.2
+"""For which a commit waits for those who have not attested: an attestation that comes meanwhile would conflict."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ class Computation:
 class ValidatorRole:
     """Acts for an organisation that validates a task. Reads the ledger, then takes the next step, if there is one.
 
+    Attributes:
+        turn_in_s: In how many seconds it is this organisation's turn to commit, if nobody does before.
+
     Args:
         participation: the organisation's means.
         worker: does the sums in a process without TensorFlow.
@@ -85,10 +93,12 @@ class ValidatorRole:
         self._invalid: Mapping[str, str] = {}  # the codes of a round in which no update is valid
         self._publisher = ModelPublisher(participation, self._written)
         self._quorum_since: dict[tuple[int, int], float] = {}
+        self.turn_in_s = math.inf
 
     def act(self, status: TaskStatus) -> bool:
         """Takes the next step that the round waits for from this organisation; returns whether there was one."""
         me, round_ = self._part.msp_id, status.round
+        self.turn_in_s = math.inf
         unsettled = (one.round for one in status.unsettled)  # whose validators may have been voted out since
         if me in status.task.validators or any(me in one.validators for one in (round_, *unsettled)):
             self._publisher.publish(status.head.j)
@@ -307,7 +317,9 @@ class ValidatorRole:
             and attestation.proof == self._proof(round_, computation.result, organisation)
         ]
         if len(proven) >= round_.q:
-            if not self._turn(round_, sorted(proven)):
+            turn_in_s = self._turn_in_s(status, sorted(proven))
+            if turn_in_s > 0:
+                self.turn_in_s = turn_in_s
                 return False
             ledger.commit(task, round_.number, computation.result.aggregate)
             self._part.done("committed", round_.number)
@@ -319,15 +331,17 @@ class ValidatorRole:
             return False
         return self._abort(status) if round_.status == DISPUTED else self._vote(status, CLOSE)
 
-    def _turn(self, round_: Round, proven: list[str]) -> bool:
-        """Returns whether to commit now. Anybody may at any time; but several at once would only conflict.
+    def _turn_in_s(self, status: TaskStatus, proven: list[str]) -> float:
+        """Returns in how many seconds to commit. Anybody may at any time; but several at once would only conflict.
 
         One after the other waits a little longer, so that nobody's silence delays a commit by more than that.
         """
-        me, count = self._part.msp_id, len(proven)
+        me, count, round_ = self._part.msp_id, len(proven), status.round
         rank = (proven.index(me) - round_.number) % count if me in proven else count
+        attested = sum(one.attempt == round_.attempt for one in status.attestations.values())
+        grace = 0.0 if attested == len(round_.validators) else _GRACE_S
         since = self._quorum_since.setdefault((round_.number, round_.attempt), time.monotonic())
-        return time.monotonic() - since >= rank * _TURN_S
+        return since + grace + rank * _TURN_S - time.monotonic()
 
     def _vote(self, status: TaskStatus, kind: str, refused: Mapping[str, str] | None = None) -> bool:
         round_ = status.round

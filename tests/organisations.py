@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from waiting import wait_for
 
 from fabric_fl import CommittedModel, Participant
 from fabric_fl.aggregation import AggregationResult, AggregationWorker, RoundInputs, read_model, write
@@ -68,6 +69,11 @@ def task_specification(folder: Path, store: BlobStore, **changes: Any) -> dict[s
     file = write(described.initial, folder / "initial.safetensors")
     store.put(file.path, file.digest)
     return specification(**changes) | {"model": described.to_spec(file)}
+
+
+def once_committed(ledger: FLLedger, j: int) -> None:
+    """Waits until the task has so many models."""
+    wait_for(lambda: ledger.latest_model(TASK).j >= j, 30)
 
 
 class Consortium:

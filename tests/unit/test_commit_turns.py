@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from organisations import ORGANISATIONS, TASK, Consortium
+from organisations import ORGANISATIONS, TASK, Consortium, once_committed
+from waiting import wait_for
 
 from fabric_fl import validator
 from fabric_fl.ledger import FLLedger
@@ -44,14 +45,6 @@ def run(consortium: Consortium, last: Callable[[], None]) -> list[int]:
     return commits
 
 
-def quorum(ledger: FLLedger, number: int, seconds: float = 30) -> None:
-    """Waits until two have attested a round."""
-    deadline = time.monotonic() + seconds
-    while len(ledger.attestations(TASK, number)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_commit_waits_for_whoever_is_about_to_attest_and_is_asked_for_once(
     consortium: Consortium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +54,8 @@ def test_a_commit_waits_for_whoever_is_about_to_attest_and_is_asked_for_once(
     ledger = consortium.ledgers[LAST]
 
     def a_moment_later() -> None:
-        quorum(ledger, ledger.status(TASK).round.number)
+        number = ledger.status(TASK).round.number
+        wait_for(lambda: len(ledger.attestations(TASK, number)) >= 2, 30)
         time.sleep(0.3)
 
     assert run(consortium, a_moment_later) == [1, 2]
@@ -71,14 +65,7 @@ def test_a_commit_waits_for_whoever_is_about_to_attest_and_is_asked_for_once(
 def test_who_does_not_attest_in_time_is_not_waited_for(consortium: Consortium) -> None:
     consortium.create_task(k=3, min_updates=3, rounds=1)
     ledger = consortium.ledgers[LAST]
-
-    def committed() -> None:
-        deadline = time.monotonic() + 30
-        while ledger.latest_model(TASK).j < 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    assert 1 in run(consortium, committed)
+    assert 1 in run(consortium, lambda: once_committed(ledger, 1))
     assert ledger.model(TASK, 1).attested_by == ORGANISATIONS[:2]
     assert len(ledger.attestations(TASK, 1)) == 3
 
@@ -93,10 +80,7 @@ def test_who_is_next_in_turn_commits_when_the_first_does_not(
 
     class Silent(FLLedger):
         def commit(self, task: str, number: int, aggregate: str | None = None) -> Any:
-            deadline = time.monotonic() + 30
-            while self.latest_model(TASK).j < 1:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            once_committed(self, 1)
             return super().commit(task, number, aggregate)
 
     silent = Silent(first._contract, consortium.chain.events)

@@ -6,22 +6,12 @@ import threading
 from typing import Any
 
 from faulty_stores import Withholding
-from organisations import ORGANISATIONS, TASK, Consortium
+from organisations import ORGANISATIONS, TASK, Consortium, once_committed
 
 from fabric_fl.blobs import BlobStore
 from fabric_fl.ledger import FLLedger, LedgerRefused
 
 LATE = "Org3MSP"
-
-
-def once_committed(ledger: FLLedger, j: int, seconds: float = 30) -> None:
-    """Waits until the task has so many models."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.05)):
-        if ledger.latest_model(TASK).j >= j:
-            return
-        pause.wait(0.05)
-    raise AssertionError(f"model {j} was not committed")
 
 
 def update_of(ledger: FLLedger, participant: str) -> str | None:

@@ -147,8 +147,3 @@ def _encoded(state: MemoryState) -> int:
     for key, value in state.writes.items():
         read_set.writes.add(key=key, value=value or b"", is_delete=value is None)
     return int(read_set.ByteSize())
-
-
-if __name__ == "__main__":
-    for result in measure():
-        print(f"{result.name:60} {result.value:10.3g} {result.unit:5} {result.note}")

@@ -141,9 +141,3 @@ def _chaincode(address: str) -> Iterator[None]:
 def _resident_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
-
-
-if __name__ == "__main__":
-    for metric in measure():
-        shown = f"{metric['value']:>10} {metric['unit']:4} {metric['target'] or ''}"
-        print(f"{metric['name']:70} {shown}")

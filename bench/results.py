@@ -15,6 +15,7 @@ from typing import Any
 FILE = Path(__file__).with_name("results.json")
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+_WRITTEN = tuple(f":!{path.relative_to(ROOT)}" for path in (FILE, README))  # by the parts before
 _MARKS = ("<!-- bench -->\n", "<!-- /bench -->")
 _SHOWN = ("submit to commit", "devnet: 32 clients, 3 organisations")  # in the README beside what has a target
 
@@ -63,10 +64,9 @@ def _circumstances() -> dict[str, Any]:
         began = time.perf_counter()
         sha256(block)
         seconds.append(time.perf_counter() - began)
-    written = [f":!{path.relative_to(ROOT)}" for path in (FILE, README) if path.is_relative_to(ROOT)]
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--", ".", *written)),
+        "changed_since": bool(_git("status", "--porcelain", "--", ".", *_WRITTEN)),
         "cores": len(os.sched_getaffinity(0)),
         "sha256_gb_per_s": float(f"{0.1 / min(seconds):.3g}"),
     }

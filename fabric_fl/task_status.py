@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from fl_chaincode.decision import DISPUTE, FIX, decide
+from fl_chaincode.decision import DISPUTE, FIX, current_attestations, decide
 from fl_chaincode.records import (
     CLOSE,
     DISPUTED,
@@ -207,8 +207,7 @@ class TaskStatus:
         missing = sum(participant not in self.reveals for participant in round_.included or round_.set or ())
         if missing:
             return {"updates:Reveal": 1 if self.task.model.size >= _LARGE else missing}
-        attested = sum(attestation.attempt == round_.attempt for attestation in self.attestations.values())
-        return {"attestations:Submit": round_.q - attested}
+        return {"attestations:Submit": round_.q - len(current_attestations(round_, self.attestations))}
 
     @property
     def finished(self) -> bool:

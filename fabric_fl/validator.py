@@ -32,6 +32,7 @@ from fabric_fl.publication import ModelPublisher
 from fabric_fl.scoring import score_round
 from fabric_fl.task_status import Revealed, TaskStatus
 from fl_chaincode import hashes
+from fl_chaincode.decision import current_attestations
 from fl_chaincode.records import ABORT, CLOSE, DISPUTED, OPEN, Attestation, Round
 
 _TURN_S = 0.3
@@ -317,9 +318,8 @@ class ValidatorRole:
             and attestation.proof == self._proof(round_, computation.result, organisation)
         ]
         if len(proven) >= round_.q:
-            turn_in_s = self._turn_in_s(status, sorted(proven))
-            if turn_in_s > 0:
-                self.turn_in_s = turn_in_s
+            self.turn_in_s = self._turn_in_s(status, sorted(proven))
+            if self.turn_in_s > 0:
                 return False
             ledger.commit(task, round_.number, computation.result.aggregate)
             self._part.done("committed", round_.number)
@@ -338,8 +338,8 @@ class ValidatorRole:
         """
         me, count, round_ = self._part.msp_id, len(proven), status.round
         rank = (proven.index(me) - round_.number) % count if me in proven else count
-        attested = sum(one.attempt == round_.attempt for one in status.attestations.values())
-        grace = 0.0 if attested == len(round_.validators) else _GRACE_S
+        complete = len(current_attestations(round_, status.attestations)) == len(round_.validators)
+        grace = 0.0 if complete else _GRACE_S
         since = self._quorum_since.setdefault((round_.number, round_.attempt), time.monotonic())
         return since + grace + rank * _TURN_S - time.monotonic()
 

@@ -41,24 +41,16 @@ class Adder:
         self._values = np.empty((count + 1, self._length), np.float64)
         self._values[count] = _SHIFT  # a summand like the others: what is added up already is shifted
         self._sum = np.empty(self._length, np.float64)
-        self._narrow = np.empty(0, np.int32)
 
     def add(self, q: Int32, weights: Sequence[int], total: Int64, largest: int) -> None:
         """Write the sum over i of `weights[i] * q[i]` into `total`; no magnitude in `q` is above `largest`."""
         most = sum(weights) * max(1, largest)
         if most < NARROW:
-            self._add_narrow(q, weights, total)
+            np.copyto(total, np.einsum("i,ij->j", np.array(weights, np.int32), q))  # multiplies and adds in one pass
         elif most < EXACT:
             self._add_exactly(q, weights, total, shifted=most < _SMALL)
         else:
             np.einsum("i,ij->j", np.array(weights, np.int64), q, out=total)
-
-    def _add_narrow(self, q: Int32, weights: Sequence[int], total: Int64) -> None:
-        if self._narrow.size < total.size:
-            self._narrow = np.empty(total.size, np.int32)
-        found = self._narrow[: total.size]
-        np.einsum("i,ij->j", np.array(weights, np.int32), q, out=found)  # multiplies and adds in one pass
-        np.copyto(total, found)
 
     def _add_exactly(self, q: Int32, weights: Sequence[int], total: Int64, *, shifted: bool) -> None:
         count, length = self._count, self._length

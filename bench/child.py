@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from types import TracebackType
 from typing import Any, Self
 
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-
 
 class Child:
-    """`python -m MODULE ARGUMENTS…`, ended by its own id when the block ends.
-
-    What training frees stays with the process, of TFF's alone as of ours: see docs/operations.md.
-    """
+    """`python -m MODULE ARGUMENTS…`, ended by its own id when the block ends."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         command = [sys.executable, "-m", module, *arguments]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **KEEP_MEMORY}
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @property
     def pid(self) -> int:

@@ -22,7 +22,7 @@ from fabric_fl.learning.tff_runtime import libraries
 def main() -> None:
     # its share of the machine: more threads than cores, over all organisations, only wait for each other
     share = str(max(1, len(os.sched_getaffinity(0)) // ORGANISATIONS))
-    for name in ("TF_NUM_INTRAOP_THREADS", "FABRIC_FL_THREADS"):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "FABRIC_FL_THREADS"):
         os.environ.setdefault(name, share)
     folder, index = sys.argv[1], int(sys.argv[2])
     steps: list[tuple[str, int, float]] = []

@@ -256,6 +256,30 @@ def test_a_numpy_model_is_for_another_trainer():
         TFFTrainer(data(), path="in-process").check(task_of(mlp), mlp.initial)
 
 
+class Recorded:
+    """Stands in for KeptMemory, which tests/unit/test_kept_memory.py tries alone."""
+
+    said: list[str]
+
+    def hold(self) -> None:
+        self.said.append("hold")
+
+    def release(self) -> None:
+        self.said.append("release")
+
+
+def test_memory_is_kept_while_a_task_is_trained_in_process_and_only_then(description, monkeypatch):
+    monkeypatch.setattr("fabric_fl.learning.tff_work.KeptMemory", Recorded)
+    said: dict[str, list[str]] = {}
+    for path in ("in-process", "executor"):
+        said[path] = Recorded.said = []
+        trainer = TFFTrainer(data(), path=path)
+        trainer.train(task_of(description), description.initial, 1)
+        trainer.train(task_of(description, learning_rate="0.5"), description.initial, 1)
+        trainer.close()
+    assert said == {"in-process": ["hold", "release", "hold", "release"], "executor": []}
+
+
 def test_evaluating_needs_a_holdout(description):
     with pytest.raises(DataError, match="FL-DATA-HOLDOUT"):
         TFFTrainer(data(), path="in-process").evaluate(task_of(description), description.initial)

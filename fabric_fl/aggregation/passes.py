@@ -19,7 +19,7 @@ from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
 SHARED_BLOCK = 1 << 17
@@ -68,7 +68,7 @@ class Pass:
             ]
             self._open = stack.pop_all()
         self.usable = True
-        self.threads = pipeline.cores() if self.layout.size > 2 * BLOCK else 1
+        self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
         self.window = WINDOW if self.threads > 1 else 1
         length = min(self._longest(), max(LEAST_BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -254,6 +255,21 @@ def test_a_numpy_model_is_for_another_trainer():
     mlp = describe_mlp([FEATURES, 1])
     with pytest.raises(ModelError, match=r"FL-MODEL-KIND.*'numpy-mlp'.*'keras'"):
         TFFTrainer(data(), path="in-process").check(task_of(mlp), mlp.initial)
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "True"), ("0", "False")])
+def test_every_processor_computes_with_onednn_unless_the_environment_says_otherwise(said, found):
+    code = (
+        "from fabric_fl.learning.tff_runtime import libraries; libraries();"
+        "from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
+    )
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    environment = {other: value for other, value in os.environ.items() if other != name}
+    environment |= {} if said is None else {name: said}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    assert finished.stdout.strip() == found
 
 
 class Recorded:

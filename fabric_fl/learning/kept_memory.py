@@ -1,7 +1,7 @@
 """What TensorFlow frees stays with the process while it trains.
 
 The C library returns large blocks to the kernel as soon as they are freed. Each gradient of a layer above 32 MB then
-begins in fresh pages, and clearing these takes as long as the training itself.
+begins in fresh pages, which the kernel has to clear.
 
 References:
     mallopt(3), malloc_trim(3)

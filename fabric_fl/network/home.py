@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fabric_fl.network.errors import NetworkError
+from fabric_fl.network.private import private_directory
 
 # A Unix socket's path has room for 107 bytes, of which supervisord takes some for a temporary name.
 _LONGEST_SOCKET_PATH = 90
@@ -45,7 +43,7 @@ class Home:
         if len(os.fsencode(beside)) <= _LONGEST_SOCKET_PATH:
             return beside
         name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return _private_directory() / f"{name}.sock"
+        return private_directory() / f"{name}.sock"
 
     def organisation(self, name: str) -> Path:
         return self.root / name
@@ -57,16 +55,3 @@ class Home:
         with (self.root / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _private_directory() -> Path:
-    """A short directory of this user's own, for sockets whose network lies too deep in the file system."""
-    path = Path(tempfile.gettempdir()) / f"fabric-fl-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise NetworkError(
-            f"{path} is not a directory of your own that nobody else may enter",
-            remedy="Remove it, or choose a --home with a shorter path.",
-        )
-    return path

@@ -16,6 +16,7 @@ from fabric_protos.common import common_pb2
 
 from fabric_fl.devnet.identity import Organization
 from fabric_fl.network.engine import find_program
+from fabric_fl.network.ports import free_ports
 
 PEER = find_program("peer", os.environ)
 
@@ -82,7 +83,7 @@ class FabricPeer:
 def running_peer(organization: Organization, directory: Path) -> Iterator[FabricPeer]:
     """Starts an organisation's peer and ends it."""
     assert PEER is not None
-    port, chaincode_port, operations_port = _free_ports(3)
+    port, chaincode_port, operations_port = free_ports(3)
     directory.mkdir(parents=True)
     (directory / "core.yaml").write_text(yaml.safe_dump(_CORE))
     (directory / "tls.key").write_bytes(organization.tls.private_key_pem)
@@ -126,14 +127,6 @@ def running_peer(organization: Organization, directory: Path) -> Iterator[Fabric
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

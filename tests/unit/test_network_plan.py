@@ -32,7 +32,6 @@ from fabric_fl.network.engine import FABRIC_PROGRAMS, choose_engine
 from fabric_fl.network.home import Home
 from fabric_fl.network.participantfile import write_participant_files
 from fabric_fl.network.plan import keep, load, settle
-from fabric_fl.network.ports import free_ports, is_free
 
 
 @pytest.fixture
@@ -131,18 +130,6 @@ def test_a_taken_port_is_named_with_the_remedy_and_nothing_is_started(home):
 def test_a_chaincode_of_ones_own_needs_a_name_an_organisation_and_an_address(home, chaincode):
     with pytest.raises(ConsortiumError, match=r"^FL-NETWORK-CONSORTIUM: --chaincode f"):
         up(Consortium.default(1), home=home.root, engine="devnet", chaincodes=[chaincode])
-
-
-def test_free_ports_are_free_and_differ():
-    ports = free_ports(20)
-
-    assert len(set(ports)) == 20
-    assert all(is_free("localhost", port) for port in ports)
-
-
-def test_a_port_that_somebody_listens_on_is_not_free():
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        assert not is_free("localhost", server.getsockname()[1])
 
 
 def test_devnet_is_taken_when_no_fabric_is_found_and_one_line_says_so():

@@ -10,7 +10,8 @@ from typing import Any
 
 from fabric_fl.aggregation import BlobError
 from fabric_fl.audit.finding import Finding
-from fabric_fl.audit.replay import RoundReplay, replay
+from fabric_fl.audit.outcome import RoundReplay, UncommittedRound
+from fabric_fl.audit.replay import Replay
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStoreError, BlobUnavailableError
 from fabric_fl.errors import FabricFLError
 from fabric_fl.ledger import FLLedger, LedgerFormatError, LedgerRefused
@@ -26,20 +27,23 @@ class UncheckedRound:
     Attributes:
         committed: Digest of the model on the ledger.
         why: What the export lacks.
+        dissents: Who attested something else; whose result is right the export does not tell.
     """
 
     number: int
     j: int
     committed: str
     why: str
+    dissents: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What became of a task's committed rounds: each is in one of the two."""
+    """What became of a task's rounds: each committed one is in `rounds` or `unchecked`."""
 
     rounds: tuple[RoundReplay, ...] = ()
     unchecked: tuple[UncheckedRound, ...] = ()
+    uncommitted: tuple[UncommittedRound, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
@@ -61,19 +65,26 @@ def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], di
     task, withheld = about["task"], set(about.get("withheld", ()))
     findings: list[Finding] = []
     rounds: list[RoundReplay] = []
-    unchecked: dict[int, str] = {}
+    unchecked: dict[int, RoundReplay] = {}
+    uncommitted: list[UncommittedRound] = []
     committed: list[tuple[int, int]] = []
     models: dict[int, str] = {}
     try:
         ledger.task(task)  # of one that is not there no rounds are listed either
         committed = [(one.number, one.j) for one in ledger.rounds(task) if one.status == COMMITTED]
         models |= {number: ledger.model(task, j).digest for number, j in committed}
-        for one in replay(ledger, reader, task, directory) if about["blobs"] else ():
-            if one.number in withheld and one.recomputed is None:
-                findings += [replace(each, where=f"round {one.number}") for each in one.findings if each.what != "blob"]
-                unchecked[one.number] = "its updates were left out, for who exported the task does not validate it"
-            else:
-                rounds.append(one)
+        if about["blobs"]:
+            replay = Replay(ledger, reader, task, directory)
+            for one in replay.rounds():
+                if isinstance(one, UncommittedRound):
+                    uncommitted.append(one)
+                elif one.number in withheld and one.recomputed is None:
+                    wrong = [each for each in one.findings if each.what != "blob"]
+                    findings += [replace(each, where=f"round {one.number}") for each in wrong]
+                    unchecked[one.number] = one
+                else:
+                    rounds.append(one)
+            findings += replay.left
     except (LedgerRefused, LedgerFormatError) as error:
         findings.append(Finding("task", None, str(error)))
     except (BlobCorruptError, BlobUnavailableError, BlobError) as error:
@@ -86,10 +97,12 @@ def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], di
         _log.info("the records of %s could not be judged", task, exc_info=True)
         findings.append(Finding("task", None, f"its records are no such records: {error!r}"))
     why = "what it starts from cannot be read" if about["blobs"] else "the file has no blobs"
+    left_out = "its updates were left out, for who exported the task does not validate it"
     done = {one.number for one in rounds}
-    rest = [
-        UncheckedRound(number, j, models.get(number, ""), unchecked.get(number, why))
-        for number, j in committed
-        if number not in done
-    ]
-    return Recomputed(tuple(rounds), tuple(rest), tuple(findings))
+    rest = []
+    for number, j in committed:
+        if number in unchecked:
+            rest.append(UncheckedRound(number, j, models[number], left_out, unchecked[number].dissents))
+        elif number not in done:
+            rest.append(UncheckedRound(number, j, models.get(number, ""), why))
+    return Recomputed(tuple(rounds), tuple(rest), tuple(uncommitted), tuple(findings))

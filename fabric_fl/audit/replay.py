@@ -36,7 +36,7 @@ def replay(ledger: FLLedger, reader: BlobReader, task_id: str, directory: Path) 
 
     Args and errors are those of `replay_task`, which also says what came of the rounds in between.
     """
-    for one in _Replay(ledger, reader, task_id, directory).rounds():
+    for one in Replay(ledger, reader, task_id, directory).rounds():
         if isinstance(one, RoundReplay):
             yield one
 
@@ -59,7 +59,7 @@ def replay_task(ledger: FLLedger, reader: BlobReader, task_id: str, directory: P
         AggregationError: this process flushes subnormals to zero, as one that has loaded TensorFlow does, or cannot
             write what it recomputes.
     """
-    running = _Replay(ledger, reader, task_id, directory)
+    running = Replay(ledger, reader, task_id, directory)
     rounds = tuple(running.rounds())
     return TaskReplay(
         task=task_id,
@@ -69,8 +69,8 @@ def replay_task(ledger: FLLedger, reader: BlobReader, task_id: str, directory: P
     )
 
 
-class _Replay:
-    """One replay.
+class Replay:
+    """One replay, round by round; args and errors are those of `replay_task`.
 
     Attributes:
         left: What is wrong with the task and belongs to none of its rounds; complete when the rounds are.
@@ -96,6 +96,7 @@ class _Replay:
         self.left: list[Finding] = []
 
     def rounds(self) -> Iterator[RoundReplay | UncommittedRound]:
+        """Recomputes the task's rounds, in order."""
         before: Round | None = None
         refused: Mapping[str, str] = {}
         counted = False

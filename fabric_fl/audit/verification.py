@@ -18,7 +18,7 @@ from fabric_fl.audit.coverage import Recomputed, UncheckedRound, recompute
 from fabric_fl.audit.derived import derived_ledger
 from fabric_fl.audit.export import ABOUT, SCHEMA
 from fabric_fl.audit.finding import Finding
-from fabric_fl.audit.replay import RoundReplay
+from fabric_fl.audit.outcome import RoundReplay, UncommittedRound
 from fabric_fl.audit.roots import compared, fingerprint, root_certificates
 from fabric_fl.blobs import BlobCorruptError, BlobReader, BlobStore, BlobStoreError
 from fabric_fl.ledger import FLLedger
@@ -37,6 +37,7 @@ class Verification:
         transactions: How many were judged.
         rounds: Replayed.
         unchecked: The other committed rounds; all of them for an export without blobs.
+        uncommitted: Aborted and unfinished rounds; none for an export without blobs.
         tip: The last block's hash, base64 as `peer channel getinfo` prints it: what no peer has is no such block.
         roots: SHA-256 of the root certificates that everything hangs on, by MSP id.
         findings: What does not hold, in the order of the file.
@@ -47,6 +48,7 @@ class Verification:
     transactions: int = 0
     rounds: tuple[RoundReplay, ...] = ()
     unchecked: tuple[UncheckedRound, ...] = ()
+    uncommitted: tuple[UncommittedRound, ...] = ()
     tip: str = ""
     roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -54,7 +56,8 @@ class Verification:
     @property
     def holds(self) -> bool:
         """Tells whether everything holds that was checked; `unchecked` is what was not."""
-        return not self.findings and all(one.identical for one in self.rounds)
+        wrong = self.findings or any(one.findings for one in self.uncommitted)
+        return not wrong and all(one.identical for one in self.rounds)
 
 
 def verify(path: Path, roots: Sequence[x509.Certificate] | None = None) -> Verification:
@@ -111,6 +114,7 @@ def _verify(archive: Archive, chain: Chain, roots: Sequence[x509.Certificate] | 
         transactions=chain.transactions,
         rounds=done.rounds,
         unchecked=done.unchecked,
+        uncommitted=done.uncommitted,
         tip=base64.b64encode(chain.tip).decode(),
         roots={msp_id: tuple(sorted(map(fingerprint, chain.roots[msp_id]))) for msp_id in sorted(chain.roots)},
         findings=(*findings, *done.findings),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fabric_fl.audit import Verification
+    from fabric_fl.audit import Finding, Verification
 
 Row = tuple[object, object, object, object]
 
@@ -37,6 +37,7 @@ def verified_value(found: Verification) -> dict[str, Any]:
         "findings": [dataclasses.asdict(finding) for finding in found.findings],
         "rounds": [{**dataclasses.asdict(one), "identical": one.identical} for one in found.rounds],
         "unchecked": [dataclasses.asdict(one) for one in found.unchecked],
+        "uncommitted": [dataclasses.asdict(one) for one in found.uncommitted],
     }
 
 
@@ -50,8 +51,14 @@ def _rows(found: Verification) -> Iterator[Row]:
     for one in found.rounds:
         outcome = "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
         yield f"round {one.number}", str(one.committed)[:16], "", outcome
+        yield from map(_beside, (*one.dissents, *one.undecided))
     for unchecked in found.unchecked:
         yield f"round {unchecked.number}", str(unchecked.committed)[:16], "", f"not recomputed: {unchecked.why}"
+        yield from map(_beside, unchecked.dissents)
+    for other in found.uncommitted:
+        told = "; ".join(map(str, other.findings))
+        yield f"round {other.number}", "", "", f"{other.status}: {told}" if told else str(other.status)
+        yield from map(_beside, (*other.dissents, *other.undecided))
     if found.tip:
         for digest in found.about["missing"]:
             yield "missing", digest[:16], "", "no store had this blob when the file was made"
@@ -59,6 +66,11 @@ def _rows(found: Verification) -> Iterator[Row]:
     for msp_id, digests in found.roots.items():
         for digest in digests:
             yield "root", "", msp_id, digest
+
+
+def _beside(finding: Finding) -> Row:
+    """The line of what somebody said in a round beside what was committed."""
+    return finding.what, finding.where, finding.organisation, finding.message
 
 
 def _shown(text: str) -> str:

@@ -17,6 +17,7 @@ from cryptography import x509
 from devnet_tasks import ORGANISATIONS, Tasks, three_organisations
 from fabric_protos.common import common_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
+from faults import forged
 from soaking import times
 from waiting import wait_for
 
@@ -122,6 +123,34 @@ def test_an_export_of_a_task_that_goes_on_meanwhile_holds(tasks: Tasks, tmp_path
     assert found.findings == ()
     assert found.holds, [one.findings for one in found.rounds]
     assert 1 <= len(found.rounds) < 8
+
+
+def test_an_export_shows_what_was_aborted_and_who_was_outvoted(tasks: Tasks, tmp_path: Path) -> None:
+    trained = ["Org1MSP", "Org2MSP"]
+    tasks.create("outvoted", trainers=trained, k=2, min_updates=1, scoring={"rule": "none", "cap_percent": 200})
+    for msp_id in trained:
+        tasks.ledgers[msp_id].vote("outvoted", 1, "abort", tasks.ledgers[msp_id].round("outvoted", 1).attempt)
+    tasks.ledgers["Org1MSP"].abort("outvoted", 1)
+    with tasks.running("outvoted", *trained):
+        pass
+    true = tasks.ledgers["Org1MSP"].attestation("outvoted", 2, "Org1MSP").attestation
+    own = ("task", "round", "organisation", "schema")
+    fields = {name: value for name, value in true.to_json().items() if name not in own} | {"openings": []}
+    base = tasks.ledgers["Org1MSP"].round("outvoted", 2).base
+    tasks.ledgers["Org3MSP"].attest("outvoted", 2, forged({**fields, "base": base}, "outvoted", 2, model="f" * 64))
+
+    file = tmp_path / "outvoted.tar"
+    with tasks.network.gateway("org2") as gateway:
+        export(gateway.network(tasks.network.channel), "fl", "outvoted", file, reader_of(tasks, "Org2MSP"))
+    found = verify(file)
+
+    assert found.holds
+    assert [(one.number, one.status, one.findings) for one in found.uncommitted] == [(1, "aborted", ())]
+    (committed,) = found.rounds
+    assert [(one.organisation, one.where) for one in committed.dissents] == [
+        ("Org3MSP", "round 2, attempt 1, version 1")
+    ]
+    assert "model" in committed.dissents[0].message
 
 
 def test_an_export_without_blobs_holds_as_far_as_it_goes(tasks: Tasks, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fabric_fl import audit
-from fabric_fl.audit import Finding, RoundReplay, Verification
+from fabric_fl.audit import Finding, RoundReplay, UncommittedRound, Verification
 from fabric_fl.audit.coverage import UncheckedRound
 from fabric_fl.audit.export import Exported
 from fabric_fl.cli.verified import verified_rows, verified_value
@@ -75,7 +76,7 @@ def verification(*findings: Finding, rounds: int = 0, unchecked: int = 0, tip: s
     others = tuple(
         UncheckedRound(number, number, "2" * 64, "why") for number in range(rounds + 1, rounds + unchecked + 1)
     )
-    return Verification(ABOUT, 9, 12, right, others, tip, {"Org1MSP": (ROOT,)}, findings)
+    return Verification(ABOUT, 9, 12, right, others, (), tip, {"Org1MSP": (ROOT,)}, findings)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,31 @@ def test_what_is_to_be_compared_is_printed_whole_and_what_was_not_recomputed_has
     assert ("root", "", "Org1MSP", ROOT) in rows
     assert ("round 1", "1" * 16, "", "identical") in rows
     assert ("round 2", "2" * 16, "", "not recomputed: why") in rows
+
+
+def test_what_was_said_beside_what_was_committed_has_rows_and_what_is_wrong_with_an_abort_counts() -> None:
+    dissent = Finding("dissent", "Org3MSP", "has attested something else", "round 1, attempt 1, version 1")
+    undecided = Finding("undecided", "Org2MSP", "whether it follows nobody can say", "round 2, attempt 1, version 1")
+    missed = Finding("missed", "Org1MSP", "its update did not fail to arrive")
+    committed = RoundReplay(1, 1, "1" * 64, "1" * 64, (), (dissent,), (undecided,))
+    unchecked = UncheckedRound(2, 2, "2" * 64, "why", (dissent,))
+    aborted = UncommittedRound(3, 3, "aborted", (), (dissent,), (undecided,))
+    said = [
+        ("dissent", "round 1, attempt 1, version 1", "Org3MSP", "has attested something else"),
+        ("undecided", "round 2, attempt 1, version 1", "Org2MSP", "whether it follows nobody can say"),
+    ]
+
+    found = Verification(ABOUT, 9, 12, (committed,), (unchecked,), (aborted,), "dGlw", {}, ())
+    rows = list(verified_rows(found, compare=False))
+    assert rows[:3] == [("round 1", "1" * 16, "", "identical"), *said]
+    assert rows[3:5] == [("round 2", "2" * 16, "", "not recomputed: why"), said[0]]
+    assert rows[5:8] == [("round 3", "", "", "aborted"), *said]
+    assert found.holds
+    assert verified_value(found)["uncommitted"][0]["dissents"][0]["organisation"] == "Org3MSP"
+
+    wrong = replace(found, uncommitted=(replace(aborted, findings=(missed,)),))
+    assert not wrong.holds
+    assert ("round 3", "", "", f"aborted: {missed}") in list(verified_rows(wrong, compare=False))
 
 
 def test_what_a_file_says_makes_no_line_of_its_own() -> None:

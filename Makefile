@@ -26,7 +26,7 @@ chaos: $(STAMP) ## kill every process of a network of Fabric's in turn in a runn
 	@$(BIN)/python tests/chaos.py
 
 soak: $(STAMP) ## the tests that scale, at their full counts (takes long); SEED=… repeats a run of bench/soak.json
-	@exec env SOAK=1 $(BIN)/python -m pytest -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200
+	@exec env SOAK=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m soak -p soak_report --hypothesis-seed=$(SEED) --timeout=7200
 
 bench: $(STAMP) ## measure speed and memory into bench/results.json
 	@$(BIN)/python -m bench

@@ -3,7 +3,7 @@
 A test says how often it does what it does with ``record_property("count", …)``, names its seed where it has one of its
 own, and adds what it measured in the same way; for properties (hypothesis) count and seed are known. A test that is
 marked ``soak`` and says no count is a failure. The report is written anew after each test, so that there is one
-whatever ends the session.
+whatever ends the session; where tests run in several processes, by the one that runs none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,20 @@ class SoakReport:
     """Collects what each test did."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
         self._path = Path(config.getoption("soak_report"))
         self._begun = time.time()
         self._commit = _git("rev-parse", "HEAD")
         self._changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
-        self._examples: dict[str, int] = {}
+        self._collected: set[str] = set()
         self._scaling: set[str] = set()
         self._tests: dict[str, dict[str, Any]] = {}
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            function = getattr(item, "obj", None)
-            if is_hypothesis_test(function):
-                settings = getattr(function, "_hypothesis_internal_use_settings", None) or item.cls.settings  # type: ignore[attr-defined]
-                self._examples[item.nodeid] = settings.max_examples
-
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._scaling = {item.nodeid for item in session.items if item.get_closest_marker("soak")}
+        self._collected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
+        self._collected.update(ids)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -60,15 +57,15 @@ class SoakReport:
         if report.outcome != "passed":
             test["outcome"] = report.outcome
             test["reason"] = report.longreprtext[-_LONGEST_REASON:]
-        if report.when == "call" and report.nodeid in self._examples:
-            test |= {"count": self._examples[report.nodeid], "seed": self._config.getoption("hypothesis_seed")}
+        if "soak" in report.keywords:
+            self._scaling.add(report.nodeid)
         if report.when == "teardown":
             test |= dict(report.user_properties)
             self._write(complete=False)
 
     @pytest.hookimpl(tryfirst=True)  # before fixtures end, some of which fail after an interrupt
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if not (self._tests or self._scaling):
+        if not (self._tests or self._collected):
             return
         if exitstatus == pytest.ExitCode.OK and self._without_count():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -98,12 +95,24 @@ class SoakReport:
             "passed": outcomes.count("passed"),
             "failed": outcomes.count("failed"),
             "skipped": outcomes.count("skipped"),
-            "not_run": len(self._scaling - self._tests.keys()),
+            "not_run": len(self._collected - self._tests.keys()),
             "without_count": self._without_count(),
             "tests": [self._tests[name] for name in sorted(self._tests)],
         }
         self._path.parent.mkdir(exist_ok=True)
         self._path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+class PropertyCounts:
+    """Says of each property how many examples are tried, and from which seed."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        function = getattr(item, "obj", None)
+        if is_hypothesis_test(function):
+            settings = getattr(function, "_hypothesis_internal_use_settings", None) or item.cls.settings  # type: ignore[attr-defined]
+            item.user_properties.append(("count", settings.max_examples))
+            item.user_properties.append(("seed", item.config.getoption("hypothesis_seed")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,7 +121,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.continue_on_collection_errors = True  # one broken file is no reason to leave out all the others
-    config.pluginmanager.register(SoakReport(config))
+    config.pluginmanager.register(PropertyCounts())
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SoakReport(config))
 
 
 def _git(*arguments: str) -> str:

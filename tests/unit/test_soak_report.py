@@ -52,13 +52,18 @@ def test_skipped():
 """
 
 
-def soak(folder: Path, *texts: str) -> tuple[int, str, dict[str, Any]]:
+@pytest.fixture(params=[(), ("--numprocesses=2", "--dist=loadfile")], ids=["one process", "two processes"])
+def processes(request):
+    return request.param
+
+
+def soak(folder: Path, processes: tuple[str, ...], *texts: str) -> tuple[int, str, dict[str, Any]]:
     """Runs tests as `make soak` does; returns the exit status, the output and the report."""
     (folder / "test_some.py").write_text("".join(texts))
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  soak: scales\n")
     command = [sys.executable, "-m", "pytest", "-q", "-m", "soak", "-p", "soak_report", "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [*command, "--hypothesis-seed=11", "--soak-report=soak.json"],
+        [*command, *processes, "--hypothesis-seed=11", "--soak-report=soak.json"],
         check=False,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
@@ -71,8 +76,8 @@ def soak(folder: Path, *texts: str) -> tuple[int, str, dict[str, Any]]:
     return result.returncode, result.stdout, report
 
 
-def test_each_test_is_listed_with_its_count_and_its_seed_and_what_is_skipped_with_the_reason(tmp_path):
-    status, _, report = soak(tmp_path, SOME_TESTS, A_SKIP)
+def test_each_test_is_listed_with_its_count_and_its_seed_and_what_is_skipped_with_the_reason(tmp_path, processes):
+    status, _, report = soak(tmp_path, processes, SOME_TESTS, A_SKIP)
     assert status == 0
     assert (report["complete"], report["passed"], report["failed"], report["not_run"]) == (True, 2, 0, 0)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TESTS, capture_output=True, text=True, check=False)
@@ -84,9 +89,9 @@ def test_each_test_is_listed_with_its_count_and_its_seed_and_what_is_skipped_wit
     assert "no such program" in report["tests"]["test_skipped"]["reason"]
 
 
-def test_what_fails_is_reported_with_its_reason_beside_what_passed(tmp_path):
+def test_what_fails_is_reported_with_its_reason_beside_what_passed(tmp_path, processes):
     (tmp_path / "test_broken.py").write_text("import nothing_of_that_name")
-    status, _, report = soak(tmp_path, SOME_TESTS, A_FAILURE)
+    status, _, report = soak(tmp_path, processes, SOME_TESTS, A_FAILURE)
     assert status == pytest.ExitCode.TESTS_FAILED
     assert (report["complete"], report["passed"], report["failed"]) == (True, 2, 2)
     failing = report["tests"]["test_failing"]
@@ -95,15 +100,16 @@ def test_what_fails_is_reported_with_its_reason_beside_what_passed(tmp_path):
     assert "nothing_of_that_name" in str(report["tests"])
 
 
-def test_an_interrupted_run_leaves_a_report_that_says_so(tmp_path):
-    status, _, report = soak(tmp_path, SOME_TESTS, AN_INTERRUPT)
+def test_an_interrupted_run_leaves_a_report_that_says_so(tmp_path, processes):
+    status, _, report = soak(tmp_path, processes, SOME_TESTS, AN_INTERRUPT)
     assert status == pytest.ExitCode.INTERRUPTED
     assert (report["complete"], report["passed"], report["not_run"]) == (False, 2, 1)
-    assert report["tests"]["test_interrupting"]["outcome"] == "interrupted"
+    # among several processes the one that runs it has ended, whatever for
+    assert report["tests"]["test_interrupting"]["outcome"] == ("failed" if processes else "interrupted")
 
 
-def test_a_test_that_says_no_count_fails_the_run(tmp_path):
-    status, output, report = soak(tmp_path, SOME_TESTS, A_TEST_WITHOUT_A_COUNT)
+def test_a_test_that_says_no_count_fails_the_run(tmp_path, processes):
+    status, output, report = soak(tmp_path, processes, SOME_TESTS, A_TEST_WITHOUT_A_COUNT)
     assert status == pytest.ExitCode.TESTS_FAILED
     assert report["without_count"] == ["test_some.py::test_uncounted"]
     assert "FAILED test_some.py::test_uncounted: marked soak, and says no count" in output

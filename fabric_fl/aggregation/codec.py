@@ -196,13 +196,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode(data: bytes) -> Blob:
+def decode(data: bytes | memoryview) -> Blob:
     """Read a blob without copying its tensors.
 
     Raises:
         BlobError: The bytes are anything else than `encode` makes.
     """
-    length = header_length(data[:8], len(data))
+    length = header_length(bytes(data[:8]), len(data))
     header = decode_header(bytes(data[8 : 8 + length]))
     if 8 + length + header.data_size != len(data):
         raise BlobError(f"{len(data)} bytes, where header and tensors need {8 + length + header.data_size}", code=SIZE)
@@ -214,22 +214,22 @@ def decode(data: bytes) -> Blob:
     return _blob(header, parts)
 
 
-def decode_model(data: bytes) -> ModelBlob:
+def decode_model(data: bytes | memoryview) -> ModelBlob:
     """Read a model; see `decode`."""
     return _expect(decode(data), ModelBlob)
 
 
-def decode_state(data: bytes) -> StateBlob:
+def decode_state(data: bytes | memoryview) -> StateBlob:
     """Read a state; see `decode`."""
     return _expect(decode(data), StateBlob)
 
 
-def decode_update(data: bytes) -> UpdateBlob:
+def decode_update(data: bytes | memoryview) -> UpdateBlob:
     """Read an update; see `decode`."""
     return _expect(decode(data), UpdateBlob)
 
 
-def decode_masked_update(data: bytes) -> MaskedUpdateBlob:
+def decode_masked_update(data: bytes | memoryview) -> MaskedUpdateBlob:
     """Read a masked update; see `decode`."""
     return _expect(decode(data), MaskedUpdateBlob)
 

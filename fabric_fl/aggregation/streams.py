@@ -13,7 +13,7 @@ import numpy as np
 from fabric_fl.aggregation import ring
 from fabric_fl.aggregation.codec import DTYPES, read_layout, update_header
 from fabric_fl.aggregation.errors import BOUND, HEADER, SIZE, AggregationError, BlobError
-from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint, open_blob
+from fabric_fl.aggregation.files import BlobFile, Fingerprint, fingerprint, open_blob, read_into
 from fabric_fl.aggregation.header import Header, decode_header, header_length
 from fabric_fl.aggregation.output import CopyFile
 from fabric_fl.aggregation.ring import Float64, Int32
@@ -88,7 +88,7 @@ class UpdateStream:
         """Fill a block with the next values' bytes; `refused` or `missing` tells whether they may be used."""
         if self._file is None:
             return
-        if _read_into(self._file, block):
+        if read_into(self._file, block):
             self._take(block)
         else:
             self.missing = True
@@ -221,13 +221,3 @@ def _open(blob: BlobFile) -> FileIO:
 def _unavailable(blob: BlobFile, why: str) -> AggregationError:
     message = f"{blob.path} is not the blob {blob.digest[:16]}…: {why}"
     return AggregationError(message, code="FL-AGGREGATE-UNAVAILABLE", remedy="Fetch the blob again.")
-
-
-def _read_into(file: FileIO, view: memoryview) -> bool:
-    done = file.readinto(view)
-    while done < len(view):
-        count = file.readinto(view[done:])
-        if not count:
-            return False
-        done += count
-    return True

@@ -101,7 +101,7 @@ class TFFTrainer:
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
 
     def close(self) -> None:
-        """End TFF's executor, if this process started one, and remove what was written for it."""
+        """End TFF's executor, if this process started one, remove what was written for it, give back memory."""
         if self._prepared is not None:
             self._prepared.work.close()
             self._key, self._prepared = None, None

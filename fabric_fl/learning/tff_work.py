@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fabric_fl.learning.data import Array
+from fabric_fl.learning.kept_memory import KeptMemory
 from fabric_fl.learning.tff_interface import Interface
 from fabric_fl.learning.tff_model import build_keras_model
 from fabric_fl.learning.tff_runtime import libraries
@@ -34,7 +35,7 @@ class Work(Protocol):
         """Initial minus final weights of each client, in the model's order, float32."""
 
     def close(self) -> None:
-        """Give back what it holds beyond memory."""
+        """Give back what it holds."""
 
 
 class InProcess:
@@ -53,6 +54,7 @@ class InProcess:
             keras_model = build_keras_model(task.architecture)
         finally:
             tf.keras.backend.experimental.disable_tf_random_generator()
+        self._memory = KeptMemory()
         self._weights = keras_model.weights
         self.interface = Interface.of(keras_model, task.loss)
         self._update = ClientUpdate(keras_model, task, self.interface.spec(), in_place=True)
@@ -72,6 +74,7 @@ class InProcess:
 
     def train(self, weights: Sequence[Array], clients: Sequence[Client], seed: int) -> list[list[Array]]:
         tf = libraries().tf
+        self._memory.hold()
         found = []
         for index, client in enumerate(clients):
             delta = self._train(
@@ -86,7 +89,8 @@ class InProcess:
         return found
 
     def close(self) -> None:
-        """Nothing is held beyond memory."""
+        """Give back the memory that was kept for training."""
+        self._memory.release()
 
     def evaluate(self, weights: Sequence[Array], x: Any, y: Any, batch_size: int = 1024) -> tuple[float, Array]:
         """Mean loss and predictions of a model on tensors `[n, …]`."""

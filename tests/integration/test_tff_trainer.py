@@ -273,6 +273,30 @@ def test_every_processor_computes_with_onednn_unless_the_environment_says_otherw
     assert finished.stdout.strip() == found
 
 
+class Recorded:
+    """Stands in for KeptMemory, which tests/unit/test_kept_memory.py tries alone."""
+
+    said: list[str]
+
+    def hold(self) -> None:
+        self.said.append("hold")
+
+    def release(self) -> None:
+        self.said.append("release")
+
+
+def test_memory_is_kept_while_a_task_is_trained_in_process_and_only_then(description, monkeypatch):
+    monkeypatch.setattr("fabric_fl.learning.tff_work.KeptMemory", Recorded)
+    said: dict[str, list[str]] = {}
+    for path in ("in-process", "executor"):
+        said[path] = Recorded.said = []
+        trainer = TFFTrainer(data(), path=path)
+        trainer.train(task_of(description), description.initial, 1)
+        trainer.train(task_of(description, learning_rate="0.5"), description.initial, 1)
+        trainer.close()
+    assert said == {"in-process": ["hold", "release", "hold", "release"], "executor": []}
+
+
 def test_what_was_written_for_a_task_goes_with_the_next_and_with_the_trainer(description, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 

@@ -103,16 +103,13 @@ class SoakReport:
         self._path.write_text(json.dumps(record, indent=1) + "\n")
 
 
-class PropertyCounts:
-    """Says of each property how many examples are tried, and from which seed."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> None:
-        function = getattr(item, "obj", None)
-        if is_hypothesis_test(function):
-            settings = getattr(function, "_hypothesis_internal_use_settings", None) or item.cls.settings  # type: ignore[attr-defined]
-            item.user_properties.append(("count", settings.max_examples))
-            item.user_properties.append(("seed", item.config.getoption("hypothesis_seed")))
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Say of a property how many examples are tried, and from which seed."""
+    function = getattr(item, "obj", None)
+    if is_hypothesis_test(function):
+        settings = getattr(function, "_hypothesis_internal_use_settings", None) or item.cls.settings  # type: ignore[attr-defined]
+        item.user_properties += [("count", settings.max_examples), ("seed", item.config.getoption("hypothesis_seed"))]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -121,7 +118,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.continue_on_collection_errors = True  # one broken file is no reason to leave out all the others
-    config.pluginmanager.register(PropertyCounts())
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(SoakReport(config))
 

@@ -17,6 +17,8 @@ from fabric_fl.errors import FabricFLError
 from fabric_fl.ledger import FLLedger, LedgerFormatError, LedgerRefused
 from fl_chaincode.records import COMMITTED
 
+_LEFT_OUT = "its updates were left out, for who exported the task does not validate it"
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +67,7 @@ def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], di
     task, withheld = about["task"], set(about.get("withheld", ()))
     findings: list[Finding] = []
     rounds: list[RoundReplay] = []
-    unchecked: dict[int, RoundReplay] = {}
+    unchecked: dict[int, UncheckedRound] = {}
     uncommitted: list[UncommittedRound] = []
     committed: list[tuple[int, int]] = []
     models: dict[int, str] = {}
@@ -81,7 +83,7 @@ def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], di
                 elif one.number in withheld and one.recomputed is None:
                     wrong = [each for each in one.findings if each.what != "blob"]
                     findings += [replace(each, where=f"round {one.number}") for each in wrong]
-                    unchecked[one.number] = one
+                    unchecked[one.number] = UncheckedRound(one.number, one.j, one.committed, _LEFT_OUT, one.dissents)
                 else:
                     rounds.append(one)
             findings += replay.left
@@ -97,12 +99,10 @@ def recompute(ledger: FLLedger, reader: BlobReader, about: Mapping[str, Any], di
         _log.info("the records of %s could not be judged", task, exc_info=True)
         findings.append(Finding("task", None, f"its records are no such records: {error!r}"))
     why = "what it starts from cannot be read" if about["blobs"] else "the file has no blobs"
-    left_out = "its updates were left out, for who exported the task does not validate it"
     done = {one.number for one in rounds}
-    rest = []
-    for number, j in committed:
-        if number in unchecked:
-            rest.append(UncheckedRound(number, j, models[number], left_out, unchecked[number].dissents))
-        elif number not in done:
-            rest.append(UncheckedRound(number, j, models.get(number, ""), why))
+    rest = [
+        unchecked.get(number) or UncheckedRound(number, j, models.get(number, ""), why)
+        for number, j in committed
+        if number not in done
+    ]
     return Recomputed(tuple(rounds), tuple(rest), tuple(uncommitted), tuple(findings))

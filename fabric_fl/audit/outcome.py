@@ -43,6 +43,16 @@ class RoundReplay:
             return NOT_RECOMPUTED
         return IDENTICAL if self.recomputed == self.committed else DIFFERS
 
+    @property
+    def told(self) -> str:
+        """What is wrong with it; where nothing is, the outcome."""
+        return "; ".join(map(str, self.findings)) or self.outcome
+
+    @property
+    def beside(self) -> tuple[Finding, ...]:
+        """What was said in it beside what was committed."""
+        return (*self.dissents, *self.undecided)
+
 
 @dataclass(frozen=True)
 class UncommittedRound:
@@ -60,6 +70,17 @@ class UncommittedRound:
     findings: tuple[Finding, ...]
     dissents: tuple[Finding, ...] = ()
     undecided: tuple[Finding, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Its state, and what is wrong with that."""
+        wrong = "; ".join(map(str, self.findings))
+        return f"{self.status}: {wrong}" if wrong else str(self.status)
+
+    @property
+    def beside(self) -> tuple[Finding, ...]:
+        """What was said in it."""
+        return (*self.dissents, *self.undecided)
 
 
 @dataclass(frozen=True)

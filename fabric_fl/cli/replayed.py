@@ -21,13 +21,9 @@ def status(found: TaskReplay) -> int:
 def rows(found: TaskReplay) -> Iterator[tuple[object, ...]]:
     """Yields a line for each round, and one for each thing that was said in it beside what was committed."""
     for one in _rounds(found):
-        told = "; ".join(map(str, one.findings))
-        if isinstance(one, RoundReplay):
-            result = told or one.outcome
-            yield one.number, one.j, one.committed[:16], (one.recomputed or "")[:16], result
-        else:
-            yield one.number, one.j, "", "", f"{one.status}: {told}" if told else one.status
-        for finding in (*one.dissents, *one.undecided):
+        digests = (one.committed[:16], (one.recomputed or "")[:16]) if isinstance(one, RoundReplay) else ("", "")
+        yield one.number, one.j, *digests, one.told
+        for finding in one.beside:
             yield one.number, one.j, "", "", f"{finding.what}: {finding}"
     for finding in found.findings:
         yield "", "", "", "", finding

@@ -49,16 +49,14 @@ def _rows(found: Verification) -> Iterator[Row]:
     for finding in found.findings:
         yield "finding", finding.where, finding.organisation, finding.message
     for one in found.rounds:
-        outcome = "identical" if one.identical else "; ".join(map(str, one.findings)) or "differs"
-        yield f"round {one.number}", str(one.committed)[:16], "", outcome
-        yield from map(_beside, (*one.dissents, *one.undecided))
+        yield f"round {one.number}", str(one.committed)[:16], "", one.told
+        yield from map(_beside, one.beside)
     for unchecked in found.unchecked:
         yield f"round {unchecked.number}", str(unchecked.committed)[:16], "", f"not recomputed: {unchecked.why}"
         yield from map(_beside, unchecked.dissents)
     for other in found.uncommitted:
-        told = "; ".join(map(str, other.findings))
-        yield f"round {other.number}", "", "", f"{other.status}: {told}" if told else str(other.status)
-        yield from map(_beside, (*other.dissents, *other.undecided))
+        yield f"round {other.number}", "", "", other.told
+        yield from map(_beside, other.beside)
     if found.tip:
         for digest in found.about["missing"]:
             yield "missing", digest[:16], "", "no store had this blob when the file was made"

@@ -52,6 +52,8 @@ def free_ports(count: int) -> list[int]:
         OSError: There are not so many.
         NetworkError: What was promised cannot be written down: see `private_directory`.
     """
+    if not count:
+        return []
     found: list[int] = []
     with _promises() as promises, ExitStack() as held:
         others = {port for port, (pid, _) in promises.items() if pid != os.getpid()}

@@ -105,3 +105,8 @@ def test_a_directory_that_others_may_enter_is_refused(tmp_path):
 
     with pytest.raises(NetworkError, match="not a directory of your own"):
         free_ports(1)
+
+
+def test_who_asks_for_no_port_leaves_nothing_behind(tmp_path):
+    assert free_ports(0) == []
+    assert list(tmp_path.iterdir()) == []

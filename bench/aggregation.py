@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
@@ -29,7 +30,6 @@ from fabric_fl.aggregation import (
     UpdateHeader,
     UpdateInput,
     aggregate,
-    pipeline,
     quantise,
     robust_rule,
     worker,
@@ -124,8 +124,7 @@ def verify_and_sum(round_: RoundInputs) -> None:
     """Hash every update, check its header and bounds, and add it up; nothing else of an aggregation."""
     rule = robust_rule({"rule": "none"})
     with Pass(round_, round_.updates) as reading:
-        readers = reading.readers()
-        if reading.run(readers, [reading.using(readers, lambda number: reading.add_up(rule, number))]):
+        if reading.run(lambda number: reading.add_up(rule, number)):
             raise ValueError("all of these updates are valid")
 
 
@@ -148,11 +147,12 @@ def _sha(paths: list[Path]) -> None:
             file_digest(file, "sha256")
 
 
-def _sha_on_all(paths: list[Path], cores: int) -> None:
-    """The same bytes, as evenly on the cores as a division in halves allows: what these cores could do at best."""
-    half = [paths[index::cores] for index in range(cores)]
-    stages = [pipeline.Stage(lambda _, part=part: _sha(part)) for part in half]
-    pipeline.run(stages, 1, cores, 1)
+def _sha_on_all(paths: list[Path], cores: int, others: ThreadPoolExecutor) -> None:
+    """The same bytes, a share for each core."""
+    shares = [others.submit(_sha, paths[index::cores]) for index in range(1, cores)]
+    _sha(paths[::cores])
+    for share in shares:
+        share.result()
 
 
 def _alternating(size: int, *works: Callable[[], None]) -> list[float]:
@@ -171,14 +171,15 @@ def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
     paths = [update.path for update in round_.updates if update.path is not None]
     verify_and_sum(round_)
     even = paths[: len(paths) // cores * cores]
-    sha, added, both, whole, fetched = _alternating(
-        size,
-        lambda: _sha(paths),
-        lambda: verify_and_sum(round_),
-        lambda: _sha_on_all(even, cores),
-        lambda: _aggregate(round_, folder),
-        lambda: _fetch_and_sum(round_, folder),
-    )
+    with ThreadPoolExecutor() as others:
+        sha, added, both, whole, fetched = _alternating(
+            size,
+            lambda: _sha(paths),
+            lambda: verify_and_sum(round_),
+            lambda: _sha_on_all(even, cores, others),
+            lambda: _aggregate(round_, folder),
+            lambda: _fetch_and_sum(round_, folder),
+        )
     both *= len(paths) / len(even)
     return {"sha": sha, "sum": added, "both": both, "aggregate": whole, "fetch": fetched}
 

@@ -23,7 +23,7 @@ from fabric_fl.aggregation.files import BlobFile
 from fabric_fl.aggregation.floats import require_subnormals
 from fabric_fl.aggregation.output import OutputStream
 from fabric_fl.aggregation.passes import Pass
-from fabric_fl.aggregation.pipeline import Stage
+from fabric_fl.aggregation.pipeline import Step
 from fabric_fl.aggregation.products import Products
 from fabric_fl.aggregation.rounds import AggregationResult, RoundInputs, UpdateInput
 from fabric_fl.aggregation.rules import Rule, Selection, robust_rule
@@ -97,12 +97,12 @@ def _select(
     while True:
         _require(updates, rule.least, refused)
         with Pass(inputs, updates) as reading:
-            readers, products = reading.readers(), selection.products(len(updates))
+            products = selection.products(len(updates))
 
             def measure(number: int, reading: Pass = reading, products: Products = products) -> None:
                 products.add(reading.q(number))
 
-            invalid = reading.run(readers, [reading.using(readers, measure)])
+            invalid = reading.run(measure)
         updates = reading.updates
         if not invalid:
             left_out = selection.left_out(products, inputs.f)
@@ -123,34 +123,26 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
         # hashes.aggregate_digest(S), without holding S
         digest = hashlib.sha256(_framed("fl/aggregate/v1") + (8 * layout.size).to_bytes(8, "big"))
         divisor = rule.divisor(reading.num_examples)
-        after: list[State] = [{}] * reading.window
+        after: list[State] = [{}] * reading.threads
 
         def add(number: int) -> None:
             reading.add_up(rule, number)
 
         def take_digest(number: int) -> None:
-            if reading.usable:
-                digest.update(reading.total(number).astype("<i8", copy=False).data)
+            digest.update(reading.total(number).astype("<i8", copy=False).data)
 
         def take_step(number: int) -> None:
-            if reading.usable:
-                mean = ring.dequantise(reading.total(number), divisor, inputs.f)
-                after[number % reading.window] = step.apply(reading.start.state(step, *reading.blocks[number]), mean)
+            mean = ring.dequantise(reading.total(number), divisor, inputs.f)
+            after[number % reading.threads] = step.apply(reading.start.state(step, *reading.blocks[number]), mean)
 
         def write_model(number: int) -> None:
-            if reading.usable:
-                model.write(reading.blocks[number][0], after[number % reading.window]["w"])
+            model.write(reading.blocks[number][0], after[number % reading.threads]["w"])
 
         def write_state(number: int) -> None:
-            if reading.usable:
-                for index, slot in enumerate(sorted(step.slots)):
-                    state.write(index * layout.size + reading.blocks[number][0], after[number % reading.window][slot])
+            for index, slot in enumerate(sorted(step.slots)):
+                state.write(index * layout.size + reading.blocks[number][0], after[number % reading.threads][slot])
 
-        readers = reading.readers()
-        adding = reading.using(readers, add)
-        stepping = Stage(take_step, [adding])
-        writing = [Stage(write_model, [stepping]), Stage(write_state, [stepping])]
-        refused = reading.run(readers, [adding, Stage(take_digest, [adding]), stepping, *writing])
+        refused = reading.run(add, take_digest, take_step, write_model, write_state)
         if refused:
             return _Spoiled(refused, _without(reading.updates, refused))
         return _Sum(digest.hexdigest(), model.finish(), state.finish())
@@ -178,34 +170,29 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
         ]
         for output in outputs:
             stack.callback(output.discard)
-        before: list[State] = [{}] * reading.window
+        before: list[State] = [{}] * reading.threads
 
         def prepare(number: int) -> None:
-            before[number % reading.window] = reading.start.state(step, *reading.blocks[number])
+            before[number % reading.threads] = reading.start.state(step, *reading.blocks[number])
             if rule.trim is None:
                 reading.add_up(rule, number)
 
-        readers = reading.readers()
-        prepared = reading.using(readers, prepare)
-
-        def writing(index: int) -> Stage:
+        def writing(index: int) -> Step:
             counts = reading.num_examples[:index] + reading.num_examples[index + 1 :]
             divisor, weight = rule.divisor(counts), rule.weights(reading.num_examples)[index]
 
             def write(number: int) -> None:
-                if not reading.usable:
-                    return
                 q = reading.q(number)
                 if rule.trim is not None:
                     total = rule.trim.total(np.delete(q, index, axis=0))
                 else:
                     total = reading.total(number) - np.multiply(q[index], np.int64(weight), dtype=np.int64)
                 mean = ring.dequantise(total, divisor, inputs.f)
-                outputs[index].write(reading.blocks[number][0], step.apply(before[number % reading.window], mean)["w"])
+                outputs[index].write(reading.blocks[number][0], step.apply(before[number % reading.threads], mean)["w"])
 
-            return Stage(write, [prepared, *readers])
+            return write
 
-        if reading.run(readers, [prepared, *map(writing, range(len(updates)))]):
+        if reading.run(prepare, *map(writing, range(len(updates)))):
             raise AggregationError(
                 "an update that was valid when it was summed is not any more", code="FL-AGGREGATE-CHANGED"
             )

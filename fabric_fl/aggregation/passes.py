@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
@@ -12,30 +12,27 @@ import numpy as np
 from fabric_fl.aggregation import pipeline, ring
 from fabric_fl.aggregation.adder import Adder
 from fabric_fl.aggregation.errors import AggregationError
-from fabric_fl.aggregation.pipeline import Stage
+from fabric_fl.aggregation.pipeline import Step
 from fabric_fl.aggregation.ring import Int32, Int64
 from fabric_fl.aggregation.rounds import RoundInputs, UpdateInput
 from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 16
+BLOCK = 1 << 15
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
-SHARED_BLOCK = 1 << 17
-"""Elements of a block on several cores: handing over costs more than what a block leaves of a core's cache."""
+SHARED_BLOCK = 1 << 16
+"""Elements of a block on several cores: whoever has to wait for its turn waits longer than a small block takes."""
 
-SHARES = 4
-"""Blocks that a small round is divided into, so that no core is idle for long while another does the last."""
+MOST_THREADS = 8
+"""Each holds blocks of its own, and more would wait for the step that hashes what is written."""
 
 LEAST_BLOCK = 1 << 11
 """Elements, below which calling costs more than computing."""
 
 BUFFER = 5 << 17
-"""Elements of all updates that are held at once, `WINDOW` times: blocks get smaller where there are many updates."""
-
-WINDOW = 2
-"""How many blocks are in work at the same time on several cores."""
+"""Elements of all updates that a thread holds at once: blocks get smaller where there are many updates."""
 
 
 class Pass:
@@ -44,10 +41,8 @@ class Pass:
     Attributes:
         layout: The model's.
         blocks: Offset and length of each block, in elements.
-        threads: How many work at it.
-        window: How many blocks are in work at the same time.
+        threads: How many work at it; so many blocks are in work at the same time, each in a place of its own.
         num_examples: Of each update, in the order in which they were given.
-        usable: Whether all updates are valid up to the block that was last checked; once it is not so it stays so.
     """
 
     def __init__(self, inputs: RoundInputs, updates: Sequence[UpdateInput]) -> None:
@@ -67,16 +62,15 @@ class Pass:
                 stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
             ]
             self._open = stack.pop_all()
-        self.usable = True
-        self.threads = pipeline.cores() if self.layout.size > BLOCK else 1
-        self.window = WINDOW if self.threads > 1 else 1
-        length = min(self._longest(), max(LEAST_BLOCK, BUFFER // len(updates)))
+        self._usable = True  # whether all updates are valid up to the last block that was checked; once False it stays so
+        self.threads = min(pipeline.cores(), MOST_THREADS) if self.layout.size > SHARED_BLOCK else 1
+        length = min(SHARED_BLOCK if self.threads > 1 else BLOCK, max(LEAST_BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)
         self.blocks = [(start, min(length, self.layout.size - start)) for start in starts]
         longest = self.blocks[0][1]
-        self._q = np.empty((self.window, len(updates), longest), np.int32)
-        self._totals = np.empty((self.window, longest), np.int64)
-        self._largest = [0] * self.window
+        self._q = np.empty((self.threads, len(updates), longest), np.int32)
+        self._totals = np.empty((self.threads, longest), np.int64)
+        self._largest = [0] * self.threads
         self._adder = Adder(len(updates))
 
     def __enter__(self) -> Self:
@@ -87,18 +81,13 @@ class Pass:
     ) -> None:
         self._open.close()
 
-    def _longest(self) -> int:
-        if self.threads == 1:
-            return BLOCK
-        return min(SHARED_BLOCK, max(BLOCK, -(-self.layout.size // SHARES)))
-
     def q(self, number: int) -> Int32:
-        """A block of every update, `[updates, elements]`; for a stage that comes after `readers`."""
-        return self._q[number % self.window, :, : self.blocks[number][1]]
+        """A block of every update, `[updates, elements]`."""
+        return self._q[number % self.threads, :, : self.blocks[number][1]]
 
     def total(self, number: int) -> Int64:
-        """A block of the sum, for a stage that comes after one that does `add_up`."""
-        return self._totals[number % self.window, : self.blocks[number][1]]
+        """A block of the sum, once `add_up` has written it."""
+        return self._totals[number % self.threads, : self.blocks[number][1]]
 
     def add_up(self, rule: Rule, number: int) -> None:
         """Sum a block of the updates as the rule says."""
@@ -106,53 +95,24 @@ class Pass:
         if rule.trim is not None:
             total[:] = rule.trim.total(q)
         else:
-            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[number % self.window])
+            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[number % self.threads])
 
-    def readers(self) -> list[Stage]:
-        """The stages that read the updates and check them."""
-        return [self._reader(index, stream) for index, stream in enumerate(self._streams)]
+    def run(self, *steps: Step) -> dict[str, str]:
+        """Read and check everything; take each block through these steps, as long as all that was read is valid.
 
-    def _reader(self, index: int, stream: UpdateStream) -> Stage:
-        views = [q[index].view(np.uint8).data for q in self._q]
-        size = 4 * self.blocks[0][1]
-
-        def read(number: int) -> None:
-            view, length = views[number % self.window], 4 * self.blocks[number][1]
-            stream.read(view if length == size else view[:length])
-
-        return Stage(read)
-
-    def using(self, readers: Sequence[Stage], work: Callable[[int], None]) -> Stage:
-        """The stage that checks what was read; then, as long as all of it is valid, it does its work."""
-
-        def check_and_work(number: int) -> None:
-            self._check(number)
-            if self.usable:
-                work(number)
-
-        return Stage(check_and_work, readers)
-
-    def _check(self, number: int) -> None:
-        q = self.q(number)
-        self._largest[number % self.window] = largest = ring.largest(q)
-        if largest > self._bound:
-            for stream, values in zip(self._streams, q, strict=True):
-                stream.check(values)
-        self.usable = self.usable and all(stream.usable for stream in self._streams)
-
-    def run(self, readers: Sequence[Stage], stages: Sequence[Stage]) -> dict[str, str]:
-        """Read everything; afterwards everything that was read is what the ledger names.
+        Afterwards everything that was read is what the ledger names.
 
         Returns:
             The code for each update whose content is invalid.
 
         Raises:
-            AggregationError: FL-AGGREGATE-UNAVAILABLE, or what a stage raised.
+            AggregationError: FL-AGGREGATE-UNAVAILABLE, or what a step raised.
         """
-        parts = len(self.blocks)
-        base = [] if self.start.trusted else [Stage(lambda number: self.start.verify(number, parts))]
+        reading = [self._reader(index, stream) for index, stream in enumerate(self._streams)]
+        if not self.start.trusted:
+            reading.append(lambda number: self.start.verify(number, len(self.blocks)))
         try:
-            pipeline.run([*readers, *base, *stages], parts, self.threads, self.window)
+            pipeline.run([*reading, self._check, *map(self._guarded, steps)], len(self.blocks), self.threads)
         except AggregationError:
             self.start.require_verified()  # a base of other bytes explains whatever went wrong
             raise
@@ -168,6 +128,31 @@ class Pass:
                 participants=missing,
             )
         return {stream.update.participant: stream.refused for stream in self._streams if stream.refused is not None}
+
+    def _reader(self, index: int, stream: UpdateStream) -> Step:
+        views = [q[index].view(np.uint8).data for q in self._q]
+        size = len(views[0])
+
+        def read(number: int) -> None:
+            view, length = views[number % self.threads], 4 * self.blocks[number][1]
+            stream.read(view if length == size else view[:length])
+
+        return read
+
+    def _check(self, number: int) -> None:
+        q = self.q(number)
+        self._largest[number % self.threads] = largest = ring.largest(q)
+        if largest > self._bound:
+            for stream, values in zip(self._streams, q, strict=True):
+                stream.check(values)
+        self._usable = self._usable and all(stream.usable for stream in self._streams)
+
+    def _guarded(self, step: Step) -> Step:
+        def work(number: int) -> None:
+            if self._usable:
+                step(number)
+
+        return work
 
     @property
     def updates(self) -> list[UpdateInput]:

@@ -1,7 +1,11 @@
-"""Stages that work through the same blocks one after the other, on as many cores as there are.
+"""Steps through the same blocks one after the other, on as many cores as there are.
 
-A stage does its blocks in order and one at a time, so it may keep a running hash or a file position; different stages
-overlap. The result does not depend on how they do.
+Each thread takes a block through all steps, so what one step read stays in that core's cache for the next. A step does
+its blocks in order and one at a time, so it may keep a running hash or a file position: a thread waits with its block
+until the one before has left the step. The result does not depend on who did what.
+
+References:
+    Cytron 1986, Doacross: Beyond Vectorization for Multiprocessors.
 """
 
 from __future__ import annotations
@@ -16,33 +20,10 @@ from fabric_fl.aggregation.errors import AggregationError
 THREADS = "FABRIC_FL_THREADS"
 """Of the environment: how many cores an organisation's sums may use where several share a machine."""
 
-
-class Stage:
-    """Something to be done for every block, in order.
-
-    Args:
-        work: Called with the block's number; releases the interpreter's lock while it computes, or nothing is gained.
-        after: Stages that must have done a block first.
-    """
-
-    def __init__(self, work: Callable[[int], None], after: Sequence[Stage] = ()) -> None:
-        self.work = work
-        self.after = tuple(after)
-        self.done = 0
-        self.limit = 0
-        self.busy = False
-        self.before: list[Stage] = []
-        for stage in self.after:
-            stage.before.append(self)
-
-    def restrict(self, count: int, window: int) -> None:
-        """Set how many of `count` blocks can be done, as far as the stages around it are now."""
-        limit = count
-        for stage in self.after:
-            limit = min(limit, stage.done)
-        for stage in self.before:
-            limit = min(limit, stage.done + window)
-        self.limit = limit
+Step = Callable[[int], None]
+"""Something to be done for every block, by number, after the steps before it. It releases the interpreter's lock while
+it computes, or nothing is gained.
+"""
 
 
 def cores() -> int:
@@ -62,50 +43,46 @@ def cores() -> int:
     return min(available, int(share))
 
 
-def run(stages: Sequence[Stage], count: int, threads: int, window: int) -> None:
-    """Do `count` blocks in every stage, in this thread and `threads` - 1 others.
+def run(steps: Sequence[Step], count: int, threads: int) -> None:
+    """Take `count` blocks through every step, in this thread and up to `threads` - 1 others.
 
-    The others inherit this thread's floating-point environment, as POSIX has it, so what holds here holds there.
-
-    Args:
-        stages: Each stands behind those that it comes after.
-        count: How many blocks there are.
-        threads: One is the fastest where there is one core, or little to do.
-        window: How many blocks a stage may be ahead of those that wait for it: as many buffers there must be. With one
-            thread one is enough.
+    No more than `threads` blocks are under way at the same time, and their numbers differ modulo `threads`. The others
+    inherit this thread's floating-point environment, as POSIX has it, so what holds here holds there.
 
     Raises:
-        Exception: The first that a stage raised; the others stop after the block they are at.
+        Exception: The first that a step raised; the others stop before their next step.
     """
-    if threads == 1:
+    threads = min(threads, len(steps), count)
+    if threads <= 1:
         for number in range(count):
-            for stage in stages:
-                stage.work(number)
+            for step in steps:
+                step(number)
     else:
-        _Pipeline(stages, count, window).run(min(threads, len(stages)))
+        _Run(steps, count).work(threads)
 
 
-class _Pipeline:
-    """What the threads share. Whoever waits here lets its core fall asleep, which costs as much as a small block."""
+class _Run:
+    """What the threads share. Whoever waits here lets its core fall asleep, which costs as much as a small block.
 
-    def __init__(self, stages: Sequence[Stage], count: int, window: int) -> None:
-        self._left = list(stages) if count else []
-        self._count = count
-        self._window = window
+    Nothing here refers to itself: blocks are free as soon as a run has ended, and the next finds them in the cache.
+    """
+
+    def __init__(self, steps: Sequence[Step], count: int) -> None:
+        self._steps = steps
+        self._numbers = iter(range(count))
+        self._done = [0] * len(steps)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
         self._helpers = 0
         self._error: BaseException | None = None
-        for stage in stages:
-            stage.restrict(count, window)
 
-    def run(self, threads: int) -> None:
+    def work(self, threads: int) -> None:
+        self._helpers = threads - 1
         for _ in range(threads - 1):
-            self._helpers += 1
             # threading.Thread.start would wait until the other core is awake: meanwhile we do the first block
             _thread.start_new_thread(self._help, ())
-        self._work()
+        self._blocks()
         with self._lock:
             while self._helpers:
                 self._wait()
@@ -113,47 +90,33 @@ class _Pipeline:
             raise self._error
 
     def _help(self) -> None:
-        self._work()
+        self._blocks()
         with self._lock:
             self._helpers -= 1
             self._tell()
 
-    def _work(self) -> None:
-        """Do blocks until there are none left."""
-        stage: Stage | None = None
+    def _blocks(self) -> None:
+        """Take blocks through all steps until there are none left."""
         try:
-            while (stage := self._next(stage)) is not None:
-                stage.work(stage.done)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that called run raises it
+            for number in self._numbers:
+                for index, step in enumerate(self._steps):
+                    if not self._free(index, number):
+                        return
+                    step(number)
+                    with self._lock:
+                        self._done[index] += 1
+                        self._tell()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that called raises it
             with self._lock:
                 self._error = self._error or error
-                self._left.clear()
                 self._tell()
 
-    def _next(self, finished: Stage | None) -> Stage | None:
-        """Note that a stage has done a block, and take the one that is furthest behind."""
+    def _free(self, index: int, number: int) -> bool:
+        """Wait until the block before has left the step; returns whether to go on."""
         with self._lock:
-            if finished is not None:
-                self._note(finished)
-            while self._left:
-                behind: Stage | None = None
-                for stage in self._left:
-                    if stage.done < stage.limit and not stage.busy and (behind is None or stage.done < behind.done):
-                        behind = stage
-                if behind is not None:
-                    behind.busy = True
-                    return behind
+            while self._done[index] < number and self._error is None:
                 self._wait()
-            return None
-
-    def _note(self, finished: Stage) -> None:
-        finished.busy = False
-        finished.done += 1
-        for stage in (*finished.after, *finished.before):
-            stage.restrict(self._count, self._window)
-        if finished.done == self._count and finished in self._left:
-            self._left.remove(finished)
-        self._tell()
+            return self._error is None
 
     def _wait(self) -> None:
         self._waiting += 1

@@ -1,8 +1,10 @@
 import ctypes
+import gc
 import itertools
 import os
 import struct
 import threading
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
@@ -401,4 +403,27 @@ def test_leaving_out_needs_the_updates_as_they_were(tmp_path):
 
 
 def test_a_block_is_small_beside_any_model_whose_memory_matters():
-    assert passes.BLOCK * 8 <= 1 << 19
+    assert max(passes.BLOCK, passes.SHARED_BLOCK) * 8 <= 1 << 19
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_are_free_as_soon_as_a_round_is_summed(tmp_path, monkeypatch, threads):
+    """What waits for the garbage collector is not in the cache any more when the next round needs blocks."""
+    opened = []
+
+    class Noted(passes.Pass):
+        def __init__(self, *given):
+            super().__init__(*given)
+            opened.append(weakref.ref(self))
+
+    monkeypatch.setattr("fabric_fl.aggregation.aggregator.Pass", Noted)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.SHARED_BLOCK", 64)
+    monkeypatch.setattr("fabric_fl.aggregation.pipeline.cores", lambda: threads)
+    inputs = replace(make_round(tmp_path, shapes=((30, 20),)), rule={"rule": "multi-krum", "byzantine": 1})
+    gc.disable()
+    try:
+        included = aggregate(inputs, tmp_path).included
+        leave_one_out_models(inputs, included, tmp_path)
+        assert [reference() for reference in opened] == [None] * 3
+    finally:
+        gc.enable()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from fabric_fl.aggregation import adder, pipeline
 from fabric_fl.aggregation.adder import Adder
 from fabric_fl.aggregation.errors import AggregationError
-from fabric_fl.aggregation.pipeline import Stage
 from fabric_fl.aggregation.ring import largest
 
 MAX = 2**31 - 1
@@ -21,39 +20,45 @@ class Recorder:
 
     def __init__(self):
         self.log = []
+        self.under_way = set()
+        self.most = 0
         self._busy = set()
         self._lock = threading.Lock()
 
-    def stage(self, name, *after, seconds=0.0):
+    def step(self, name, *, seconds=0.0, last=False):
         def work(number):
             with self._lock:
                 assert name not in self._busy
                 self._busy.add(name)
+                self.under_way.add(number)
+                self.most = max(self.most, len(self.under_way))
             time.sleep(seconds)
             with self._lock:
                 self._busy.remove(name)
-                self.log.append((name, number))
+                self.log.append((name, number, threading.get_ident()))
+                if last:
+                    self.under_way.remove(number)
 
-        return Stage(work, after)
+        return work
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-@pytest.mark.parametrize("window", [1, 2, 5])
-def test_every_stage_does_its_blocks_in_order_after_those_that_it_waits_for(threads, window):
+@pytest.mark.parametrize("slow", range(5))
+def test_every_step_does_its_blocks_in_order_and_every_block_its_steps(threads, slow):
     recorder = Recorder()
-    first, second = recorder.stage("first", seconds=0.0005), recorder.stage("second")
-    summed = recorder.stage("sum", first, second, seconds=0.0002)
-    stages = [first, second, summed, recorder.stage("out", summed), recorder.stage("check")]
-    pipeline.run(stages, 20, threads, window)
-    for name in ("first", "second", "sum", "out", "check"):
-        assert [number for who, number in recorder.log if who == name] == list(range(20))
-    place = {entry: index for index, entry in enumerate(recorder.log)}
+    names = ("first", "second", "sum", "out", "check")
+    steps = [
+        recorder.step(name, seconds=0.0005 if place == slow else 0.0001, last=name == "check")
+        for place, name in enumerate(names)
+    ]
+    pipeline.run(steps, 20, threads)
+    for name in names:
+        assert [number for who, number, _ in recorder.log if who == name] == list(range(20))
     for number in range(20):
-        assert place["sum", number] > max(place["first", number], place["second", number])
-        assert place["out", number] > place["sum", number]
-        if number + window < 20:  # the buffer is used again only when nobody reads it any more
-            assert place["first", number + window] > place["sum", number]
-            assert place["sum", number + window] > place["out", number]
+        assert [who for who, block, _ in recorder.log if block == number] == list(names)
+        assert len({thread for _, block, thread in recorder.log if block == number}) == 1
+    assert recorder.most <= threads  # a place among so many is used again only when nobody needs it any more
+    assert not recorder.under_way
 
 
 def test_all_cores_are_used_or_the_share_that_is_set(monkeypatch):
@@ -74,29 +79,34 @@ def test_a_share_that_is_no_number_is_refused(share, monkeypatch):
         pipeline.cores()
 
 
-def test_stages_overlap_on_two_threads():
-    meeting = threading.Barrier(2, timeout=10)
-    pipeline.run([Stage(lambda _: meeting.wait()), Stage(lambda _: meeting.wait())], 3, 2, 1)
+def test_steps_overlap_on_two_threads():
+    meeting, met = threading.Barrier(2, timeout=10), []
+
+    def meet(number):
+        if 0 < number < 4:  # the first block's second step with the second block's first, and so on
+            met.append(meeting.wait())
+
+    pipeline.run([meet, lambda number: meet(number + 1)], 4, 2)
+    assert len(met) == 6
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_what_a_stage_raises_stops_the_others_and_reaches_the_caller(threads):
+def test_what_a_step_raises_stops_the_others_and_reaches_the_caller(threads):
     done, before = [], set(threading.enumerate())
 
     def fail(number):
         if number == 3:
             raise ValueError("here")
 
-    failing = Stage(fail)
     with pytest.raises(ValueError, match="here"):
-        pipeline.run([failing, Stage(done.append, [failing])], 1000, threads, 2)
-    assert len(done) <= 4
+        pipeline.run([fail, done.append], 1000, threads)
+    assert done in ([0, 1, 2], [0, 1], [0], [])
     assert set(threading.enumerate()) == before
 
 
 def test_no_blocks_are_no_work():
     for threads in (1, 2):
-        pipeline.run([Stage(lambda number: pytest.fail(str(number)))], 0, threads, 1)
+        pipeline.run([lambda number: pytest.fail(str(number))], 0, threads)
 
 
 @settings(max_examples=150, deadline=None)

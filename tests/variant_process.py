@@ -29,7 +29,7 @@ def main() -> None:
             choose.shuffle(round_["updates"])
             for update in round_["updates"]:
                 update["copy"] = choose.choice([None, f"{folder}/{update['digest']}"])
-            passes.BLOCK = passes.SHARED_BLOCK = choose.choice([16, 17, 100, 1000, 4096, 1 << 15])
+            passes.BLOCK = passes.SMALL_BLOCK = choose.choice([16, 17, 100, 1000, 4096, 1 << 15])
             threads = choose.choice([1, 1, 2, 3, 5])
             pipeline.cores = lambda threads=threads: threads
             result = aggregate(messages.inputs_from_json(round_), Path(folder))

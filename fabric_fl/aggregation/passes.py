@@ -19,11 +19,13 @@ from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
-SHARED_BLOCK = 1 << 16
-"""Elements of a block on several cores: whoever has to wait for its turn waits longer than a small block takes."""
+SMALL_BLOCK = 1 << 15
+"""Elements of a block where one thread sums only a few: the first touch of their memory costs more than calls."""
+
+FEW = 8
 
 MOST_THREADS = 8
 """Each holds blocks of its own, and more would wait for the step that hashes what is written."""
@@ -62,9 +64,11 @@ class Pass:
                 stack.enter_context(closing(UpdateStream(update, inputs, self.layout))) for update in updates
             ]
             self._open = stack.pop_all()
-        self._usable = True  # whether all updates are valid up to the last block that was checked; once False it stays so
-        self.threads = min(pipeline.cores(), MOST_THREADS) if self.layout.size > SHARED_BLOCK else 1
-        length = min(SHARED_BLOCK if self.threads > 1 else BLOCK, max(LEAST_BLOCK, BUFFER // len(updates)))
+        # whether all updates are valid up to the block that was last checked; once it is not so it stays so
+        self._usable = True
+        self.threads = min(pipeline.cores(), MOST_THREADS) if self.layout.size > BLOCK else 1
+        few = self.threads == 1 and self.layout.size < FEW * BLOCK
+        length = min(SMALL_BLOCK if few else BLOCK, max(LEAST_BLOCK, BUFFER // len(updates)))
         starts = range(0, max(self.layout.size, 1), length)
         self.blocks = [(start, min(length, self.layout.size - start)) for start in starts]
         longest = self.blocks[0][1]

@@ -108,6 +108,7 @@ def test_every_order_and_block_size_gives_one_digest(tmp_path, monkeypatch, bloc
     inputs = make_round(tmp_path, count=4)
     expected = aggregate(inputs, tmp_path)
     monkeypatch.setattr("fabric_fl.aggregation.passes.BLOCK", block)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.SMALL_BLOCK", block)
     for order in itertools.islice(itertools.permutations(inputs.updates), 0, 24, 3):
         assert aggregate(replace(inputs, updates=order), tmp_path) == expected
 
@@ -403,7 +404,7 @@ def test_leaving_out_needs_the_updates_as_they_were(tmp_path):
 
 
 def test_a_block_is_small_beside_any_model_whose_memory_matters():
-    assert max(passes.BLOCK, passes.SHARED_BLOCK) * 8 <= 1 << 19
+    assert passes.BLOCK * 8 <= 1 << 19
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -417,7 +418,7 @@ def test_blocks_are_free_as_soon_as_a_round_is_summed(tmp_path, monkeypatch, thr
             opened.append(weakref.ref(self))
 
     monkeypatch.setattr("fabric_fl.aggregation.aggregator.Pass", Noted)
-    monkeypatch.setattr("fabric_fl.aggregation.passes.SHARED_BLOCK", 64)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.BLOCK", 64)
     monkeypatch.setattr("fabric_fl.aggregation.pipeline.cores", lambda: threads)
     inputs = replace(make_round(tmp_path, shapes=((30, 20),)), rule={"rule": "multi-krum", "byzantine": 1})
     gc.disable()

@@ -26,6 +26,7 @@ SMALL_BLOCK = 1 << 15
 """Elements of a block where one thread sums only a few: the first touch of their memory costs more than calls."""
 
 FEW = 8
+"""Blocks of the full length, that are few."""
 
 MOST_THREADS = 8
 """Each holds blocks of its own, and more would wait for the step that hashes what is written."""

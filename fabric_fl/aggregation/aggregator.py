@@ -133,14 +133,14 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
 
         def take_step(number: int) -> None:
             mean = ring.dequantise(reading.total(number), divisor, inputs.f)
-            after[number % reading.threads] = step.apply(reading.start.state(step, *reading.blocks[number]), mean)
+            after[reading.place(number)] = step.apply(reading.start.state(step, *reading.blocks[number]), mean)
 
         def write_model(number: int) -> None:
-            model.write(reading.blocks[number][0], after[number % reading.threads]["w"])
+            model.write(reading.blocks[number][0], after[reading.place(number)]["w"])
 
         def write_state(number: int) -> None:
             for index, slot in enumerate(sorted(step.slots)):
-                state.write(index * layout.size + reading.blocks[number][0], after[number % reading.threads][slot])
+                state.write(index * layout.size + reading.blocks[number][0], after[reading.place(number)][slot])
 
         refused = reading.run(add, take_digest, take_step, write_model, write_state)
         if refused:
@@ -173,7 +173,7 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
         before: list[State] = [{}] * reading.threads
 
         def prepare(number: int) -> None:
-            before[number % reading.threads] = reading.start.state(step, *reading.blocks[number])
+            before[reading.place(number)] = reading.start.state(step, *reading.blocks[number])
             if rule.trim is None:
                 reading.add_up(rule, number)
 
@@ -188,7 +188,7 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
                 else:
                     total = reading.total(number) - np.multiply(q[index], np.int64(weight), dtype=np.int64)
                 mean = ring.dequantise(total, divisor, inputs.f)
-                outputs[index].write(reading.blocks[number][0], step.apply(before[number % reading.threads], mean)["w"])
+                outputs[index].write(reading.blocks[number][0], step.apply(before[reading.place(number)], mean)["w"])
 
             return write
 

@@ -26,7 +26,7 @@ SMALL_BLOCK = 1 << 15
 """Elements of a block where one thread sums only a few: the first touch of their memory costs more than calls."""
 
 FEW = 8
-"""Blocks of the full length, that are few."""
+"""With fewer blocks of the full length than these, one thread takes small ones."""
 
 MOST_THREADS = 8
 """Each holds blocks of its own, and more would wait for the step that hashes what is written."""
@@ -44,7 +44,7 @@ class Pass:
     Attributes:
         layout: The model's.
         blocks: Offset and length of each block, in elements.
-        threads: How many work at it; so many blocks are in work at the same time, each in a place of its own.
+        threads: How many work at it; so many blocks are in work at the same time, each in a `place` of its own.
         num_examples: Of each update, in the order in which they were given.
     """
 
@@ -86,13 +86,17 @@ class Pass:
     ) -> None:
         self._open.close()
 
+    def place(self, number: int) -> int:
+        """Where a block's data is kept, one of `threads`: the pipeline never has two blocks of one place under way."""
+        return number % self.threads
+
     def q(self, number: int) -> Int32:
         """A block of every update, `[updates, elements]`."""
-        return self._q[number % self.threads, :, : self.blocks[number][1]]
+        return self._q[self.place(number), :, : self.blocks[number][1]]
 
     def total(self, number: int) -> Int64:
         """A block of the sum, once `add_up` has written it."""
-        return self._totals[number % self.threads, : self.blocks[number][1]]
+        return self._totals[self.place(number), : self.blocks[number][1]]
 
     def add_up(self, rule: Rule, number: int) -> None:
         """Sum a block of the updates as the rule says."""
@@ -100,7 +104,7 @@ class Pass:
         if rule.trim is not None:
             total[:] = rule.trim.total(q)
         else:
-            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[number % self.threads])
+            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[self.place(number)])
 
     def run(self, *steps: Step) -> dict[str, str]:
         """Read and check everything; take each block through these steps, as long as all that was read is valid.
@@ -139,14 +143,14 @@ class Pass:
         size = len(views[0])
 
         def read(number: int) -> None:
-            view, length = views[number % self.threads], 4 * self.blocks[number][1]
+            view, length = views[self.place(number)], 4 * self.blocks[number][1]
             stream.read(view if length == size else view[:length])
 
         return read
 
     def _check(self, number: int) -> None:
         q = self.q(number)
-        self._largest[number % self.threads] = largest = ring.largest(q)
+        self._largest[self.place(number)] = largest = ring.largest(q)
         if largest > self._bound:
             for stream, values in zip(self._streams, q, strict=True):
                 stream.check(values)

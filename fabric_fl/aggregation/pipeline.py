@@ -64,8 +64,8 @@ def run(steps: Sequence[Step], count: int, threads: int) -> None:
 class _Run:
     """What the threads share. Whoever waits here lets its core fall asleep, which costs as much as a small block.
 
-    Nothing here refers to itself unless a step raised: blocks are free as soon as a run has ended, and the next run finds
-    them in the cache.
+    Nothing here refers to itself unless a step raised: blocks are free as soon as a run has ended, and the next run
+    finds them in the cache.
     """
 
     def __init__(self, steps: Sequence[Step], count: int) -> None:

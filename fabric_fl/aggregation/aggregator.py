@@ -102,7 +102,7 @@ def _select(
             def measure(number: int, reading: Pass = reading, products: Products = products) -> None:
                 products.add(reading.q(number))
 
-            invalid = reading.run(measure)
+            invalid = reading.run(Step(measure))
         updates = reading.updates
         if not invalid:
             left_out = selection.left_out(products, inputs.f)
@@ -142,7 +142,13 @@ def _sum(inputs: RoundInputs, rule: Rule, updates: Sequence[UpdateInput], direct
             for index, slot in enumerate(sorted(step.slots)):
                 state.write(index * layout.size + reading.blocks[number][0], after[reading.place(number)][slot])
 
-        refused = reading.run(add, take_digest, take_step, write_model, write_state)
+        refused = reading.run(
+            Step(add, ordered=False),
+            Step(take_digest),
+            Step(take_step, ordered=False),
+            Step(write_model),
+            Step(write_state),
+        )
         if refused:
             return _Spoiled(refused, _without(reading.updates, refused))
         return _Sum(digest.hexdigest(), model.finish(), state.finish())
@@ -190,9 +196,9 @@ def leave_one_out_models(inputs: RoundInputs, included: Sequence[str], directory
                 mean = ring.dequantise(total, divisor, inputs.f)
                 outputs[index].write(reading.blocks[number][0], step.apply(before[reading.place(number)], mean)["w"])
 
-            return write
+            return Step(write)
 
-        if reading.run(prepare, *map(writing, range(len(updates)))):
+        if reading.run(Step(prepare, ordered=False), *map(writing, range(len(updates)))):
             raise AggregationError(
                 "an update that was valid when it was summed is not any more", code="FL-AGGREGATE-CHANGED"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -19,14 +20,14 @@ from fabric_fl.aggregation.rules import Rule
 from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
 
-SMALL_BLOCK = 1 << 15
-"""Elements of a block where one thread sums only a few: the first touch of their memory costs more than calls."""
+SMALL_BLOCK = 1 << 16
+"""Elements of a block where there are only a few, so that threads need not wait long for each other at both ends."""
 
-FEW = 8
-"""With fewer blocks of the full length than these, one thread takes small ones."""
+FEW = 4
+"""With fewer blocks of the full length than these, small ones are taken."""
 
 MOST_THREADS = 8
 """Each holds blocks of its own, and more would wait for the step that hashes what is written."""
@@ -67,16 +68,16 @@ class Pass:
             self._open = stack.pop_all()
         # whether all updates are valid up to the block that was last checked; once it is not so it stays so
         self._usable = True
-        self.threads = min(pipeline.cores(), MOST_THREADS) if self.layout.size > BLOCK else 1
-        few = self.threads == 1 and self.layout.size < FEW * BLOCK
-        length = min(SMALL_BLOCK if few else BLOCK, max(LEAST_BLOCK, BUFFER // len(updates)))
-        starts = range(0, max(self.layout.size, 1), length)
-        self.blocks = [(start, min(length, self.layout.size - start)) for start in starts]
+        size = self.layout.size
+        self.threads = min(pipeline.cores(), MOST_THREADS) if size > SMALL_BLOCK else 1
+        most = SMALL_BLOCK if size < FEW * BLOCK else BLOCK
+        length = min(most, max(LEAST_BLOCK, BUFFER // len(updates)))
+        self.blocks = [(start, min(length, size - start)) for start in range(0, max(size, 1), length)]
         longest = self.blocks[0][1]
         self._q = np.empty((self.threads, len(updates), longest), np.int32)
         self._totals = np.empty((self.threads, longest), np.int64)
         self._largest = [0] * self.threads
-        self._adder = Adder(len(updates))
+        self._adders = [Adder(len(updates)) for _ in range(self.threads)]
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +105,8 @@ class Pass:
         if rule.trim is not None:
             total[:] = rule.trim.total(q)
         else:
-            self._adder.add(q, rule.weights(self.num_examples), total, self._largest[self.place(number)])
+            place = self.place(number)
+            self._adders[place].add(q, rule.weights(self.num_examples), total, self._largest[place])
 
     def run(self, *steps: Step) -> dict[str, str]:
         """Read and check everything; take each block through these steps, as long as all that was read is valid.
@@ -119,9 +121,10 @@ class Pass:
         """
         reading = [self._reader(index, stream) for index, stream in enumerate(self._streams)]
         if not self.start.trusted:
-            reading.append(lambda number: self.start.verify(number, len(self.blocks)))
+            reading.append(Step(lambda number: self.start.verify(number, len(self.blocks))))
+        checking = Step(self._check, ordered=False)
         try:
-            pipeline.run([*reading, self._check, *map(self._guarded, steps)], len(self.blocks), self.threads)
+            pipeline.run([*reading, checking, *map(self._guarded, steps)], len(self.blocks), self.threads)
         except AggregationError:
             self.start.require_verified()  # a base of other bytes explains whatever went wrong
             raise
@@ -146,7 +149,7 @@ class Pass:
             view, length = views[self.place(number)], 4 * self.blocks[number][1]
             stream.read(view if length == size else view[:length])
 
-        return read
+        return Step(read)
 
     def _check(self, number: int) -> None:
         q = self.q(number)
@@ -154,14 +157,15 @@ class Pass:
         if largest > self._bound:
             for stream, values in zip(self._streams, q, strict=True):
                 stream.check(values)
-        self._usable = self._usable and all(stream.usable for stream in self._streams)
+        if not all(stream.usable for stream in self._streams):
+            self._usable = False
 
     def _guarded(self, step: Step) -> Step:
         def work(number: int) -> None:
             if self._usable:
-                step(number)
+                step.work(number)
 
-        return work
+        return replace(step, work=work)
 
     @property
     def updates(self) -> list[UpdateInput]:

@@ -1,8 +1,8 @@
 """Steps through the same blocks one after the other, on as many cores as there are.
 
-Each thread takes a block through all steps, so what one step read stays in that core's cache for the next. A step does
-its blocks in order and one at a time, so it may keep a running hash or a file position: a thread waits with its block
-until the one before has left the step. The result does not depend on who did what.
+Each thread takes a block through all steps, so what one step read stays in that core's cache for the next. An ordered
+step does its blocks in order and one at a time, so it may keep a running hash or a file position: a thread waits with
+its block until the one before has left the step. The result does not depend on who did what.
 
 References:
     Cytron 1986, Doacross: Beyond Vectorization for Multiprocessors.
@@ -14,16 +14,25 @@ import _thread
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from fabric_fl.aggregation.errors import AggregationError
 
 THREADS = "FABRIC_FL_THREADS"
 """Of the environment: how many cores an organisation's sums may use where several share a machine."""
 
-Step = Callable[[int], None]
-"""Something to be done for every block, by number, after the steps before it. It releases the interpreter's lock while
-it computes, or nothing is gained.
-"""
+
+@dataclass(frozen=True)
+class Step:
+    """Something to be done for every block, after the steps before it.
+
+    Attributes:
+        work: Does it to a block, by number. It releases the interpreter's lock while it computes, or nothing is gained.
+        ordered: Whether blocks come in order and one at a time; otherwise nobody waits here for anybody.
+    """
+
+    work: Callable[[int], None]
+    ordered: bool = True
 
 
 def cores() -> int:
@@ -52,11 +61,11 @@ def run(steps: Sequence[Step], count: int, threads: int) -> None:
     Raises:
         Exception: The first that a step raised; the others stop before their next step.
     """
-    threads = min(threads, len(steps), count)
+    threads = min(threads, count)
     if threads <= 1:
         for number in range(count):
             for step in steps:
-                step(number)
+                step.work(number)
     else:
         _Run(steps, count).work(threads)
 
@@ -69,9 +78,10 @@ class _Run:
     """
 
     def __init__(self, steps: Sequence[Step], count: int) -> None:
-        self._steps = steps
+        # they end in order too: a block that overtook another would let a third begin in that one's place
+        self._steps = (*steps, Step(lambda number: None))
         self._numbers = iter(range(count))
-        self._done = [0] * len(steps)
+        self._done = [0] * len(self._steps)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
@@ -101,23 +111,28 @@ class _Run:
         try:
             for number in self._numbers:
                 for index, step in enumerate(self._steps):
-                    if not self._free(index, number):
+                    if step.ordered:
+                        self._enter(index, number)
+                    if self._error is not None:
                         return
-                    step(number)
-                    with self._lock:
-                        self._done[index] += 1
-                        self._tell()
+                    step.work(number)
+                    if step.ordered:
+                        self._leave(index)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that called raises it
             with self._lock:
                 self._error = self._error or error
                 self._tell()
 
-    def _free(self, index: int, number: int) -> bool:
-        """Wait until the block before has left the step; returns whether to go on."""
+    def _enter(self, index: int, number: int) -> None:
+        """Wait until the block before has left the step, or there was an error."""
         with self._lock:
             while self._done[index] < number and self._error is None:
                 self._wait()
-            return self._error is None
+
+    def _leave(self, index: int) -> None:
+        with self._lock:
+            self._done[index] += 1
+            self._tell()
 
     def _wait(self) -> None:
         self._waiting += 1

@@ -404,7 +404,7 @@ def test_leaving_out_needs_the_updates_as_they_were(tmp_path):
 
 
 def test_a_block_is_small_beside_any_model_whose_memory_matters():
-    assert passes.BLOCK * 8 <= 1 << 19
+    assert passes.BLOCK * 8 <= 1 << 20
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -419,6 +419,7 @@ def test_blocks_are_free_as_soon_as_a_round_is_summed(tmp_path, monkeypatch, thr
 
     monkeypatch.setattr("fabric_fl.aggregation.aggregator.Pass", Noted)
     monkeypatch.setattr("fabric_fl.aggregation.passes.BLOCK", 64)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.SMALL_BLOCK", 64)
     monkeypatch.setattr("fabric_fl.aggregation.pipeline.cores", lambda: threads)
     inputs = replace(make_round(tmp_path, shapes=((30, 20),)), rule={"rule": "multi-krum", "byzantine": 1})
     gc.disable()

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from fabric_fl.aggregation import adder, pipeline
 from fabric_fl.aggregation.adder import Adder
 from fabric_fl.aggregation.errors import AggregationError
+from fabric_fl.aggregation.pipeline import Step
 from fabric_fl.aggregation.ring import largest
 
 MAX = 2**31 - 1
 
 
 class Recorder:
-    """Notes who did which block when, that nobody did two at once, and that every block had a place of its own."""
+    """Notes who did which block when, that an ordered step does one at a time, and that each has a place of its own."""
 
     def __init__(self, places):
         self.log = []
@@ -25,35 +26,40 @@ class Recorder:
         self._busy = set()
         self._lock = threading.Lock()
 
-    def step(self, name, *, seconds=0.0, last=False):
+    def step(self, name, *, seconds=0.0, ordered=True, last=False):
         def work(number):
             with self._lock:
-                assert name not in self._busy
-                self._busy.add(name)
+                if ordered:
+                    assert name not in self._busy
+                    self._busy.add(name)
                 self.under_way.add(number)
                 assert len({block % self._places for block in self.under_way}) == len(self.under_way)
             time.sleep(seconds)
             with self._lock:
-                self._busy.remove(name)
+                self._busy.discard(name)
                 self.log.append((name, number, threading.get_ident()))
                 if last:
                     self.under_way.remove(number)
 
-        return work
+        return Step(work, ordered=ordered)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("slow", range(5))
-def test_every_step_does_its_blocks_in_order_and_every_block_its_steps(threads, slow):
+@pytest.mark.parametrize("free", [(), ("sum",), ("first", "sum", "check")])
+def test_ordered_steps_do_their_blocks_in_order_and_every_block_its_steps(threads, slow, free):
     recorder = Recorder(threads)
     names = ("first", "second", "sum", "out", "check")
     steps = [
-        recorder.step(name, seconds=0.0005 if place == slow else 0.0001, last=name == "check")
+        recorder.step(
+            name, seconds=0.0005 if place == slow else 0.0001, ordered=name not in free, last=name == names[-1]
+        )
         for place, name in enumerate(names)
     ]
     pipeline.run(steps, 20, threads)
     for name in names:
-        assert [number for who, number, _ in recorder.log if who == name] == list(range(20))
+        numbers = [number for who, number, _ in recorder.log if who == name]
+        assert (sorted(numbers) if name in free else numbers) == list(range(20))
     for number in range(20):
         assert [who for who, block, _ in recorder.log if block == number] == list(names)
         assert len({thread for _, block, thread in recorder.log if block == number}) == 1
@@ -85,8 +91,28 @@ def test_steps_overlap_on_two_threads():
         if 0 < number < 4:  # the first block's second step with the second block's first, and so on
             met.append(meeting.wait())
 
-    pipeline.run([meet, lambda number: meet(number + 1)], 4, 2)
+    pipeline.run([Step(meet), Step(lambda number: meet(number + 1))], 4, 2)
     assert len(met) == 6
+
+
+def test_nobody_waits_where_order_does_not_matter():
+    meeting = threading.Barrier(2, timeout=10)
+    pipeline.run([Step(lambda number: meeting.wait() and None, ordered=False)], 4, 2)
+
+
+def test_a_slow_block_holds_its_place_until_all_its_steps_are_done():
+    """The first block is still in an unordered last step when the second is through: the third may not begin."""
+    through, begun = threading.Event(), []
+
+    def last(number):
+        if number == 0:
+            assert through.wait(10)
+            time.sleep(0.05)
+            assert begun == [0, 1]
+        through.set()
+
+    pipeline.run([Step(begun.append), Step(last, ordered=False)], 3, 2)
+    assert begun == [0, 1, 2]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -98,14 +124,14 @@ def test_what_a_step_raises_stops_the_others_and_reaches_the_caller(threads):
             raise ValueError("here")
 
     with pytest.raises(ValueError, match="here"):
-        pipeline.run([fail, done.append], 1000, threads)
+        pipeline.run([Step(fail), Step(done.append)], 1000, threads)
     assert done in ([0, 1, 2], [0, 1], [0], [])
     assert set(threading.enumerate()) == before
 
 
 def test_no_blocks_are_no_work():
     for threads in (1, 2):
-        pipeline.run([lambda number: pytest.fail(str(number))], 0, threads)
+        pipeline.run([Step(lambda number: pytest.fail(str(number)))], 0, threads)
 
 
 @settings(max_examples=150, deadline=None)

@@ -57,6 +57,7 @@ def measure() -> list[Result]:
 
 def _sums(folder: Path, size: int) -> list[Result]:
     single, double = (_child("sums", folder, size, UPDATES, cores=cores) for cores in (1, 2))
+    written = _child("writing", folder, size, UPDATES, cores=2)
     ratio, faster = single["sum"] / single["sha"], single["sum"] / double["sum"]
     label = f"{UPDATES} updates of {size} MB"
     rate = UPDATES * size / single["sum"] / 1000
@@ -71,10 +72,10 @@ def _sums(folder: Path, size: int) -> list[Result]:
         ),
         Result(
             f"fetch, verify and sum {label} in one pass / SHA-256 of them, two cores",
-            double["fetch"] / double["sha"],
-            note=f"{1000 * double['fetch']:.3g} ms, copied into the own store's file system",
+            written["fetch"] / written["sha"],
+            note=f"{1000 * written['fetch']:.3g} ms, copied into the own store's file system",
         ),
-        Result(f"aggregate {label}, two cores", 1000 * double["aggregate"], unit="ms", note="sum, A, model and state"),
+        Result(f"aggregate {label}, two cores", 1000 * written["aggregate"], unit="ms", note="sum, A, model and state"),
     ]
 
 
@@ -168,21 +169,30 @@ def _alternating(size: int, *works: Callable[[], None]) -> list[float]:
 
 
 def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+    """What is only read: whatever writes keeps the kernel busy for a while after it."""
     round_ = inputs(folder, size, count)
-    paths = [update.path for update in round_.updates if update.path is not None]
+    paths = _paths(round_)
     verify_and_sum(round_)
     even = paths[: len(paths) // cores * cores]
     with ThreadPoolExecutor() as others:
-        sha, added, both, whole, fetched = _alternating(
-            size,
-            lambda: _sha(paths),
-            lambda: verify_and_sum(round_),
-            lambda: _sha_on_all(even, cores, others),
-            lambda: _aggregate(round_, folder),
-            lambda: _fetch_and_sum(round_, folder),
+        sha, added, both = _alternating(
+            size, lambda: _sha(paths), lambda: verify_and_sum(round_), lambda: _sha_on_all(even, cores, others)
         )
-    both *= len(paths) / len(even)
-    return {"sha": sha, "sum": added, "both": both, "aggregate": whole, "fetch": fetched}
+    return {"sha": sha, "sum": added, "both": both * len(paths) / len(even)}
+
+
+def writing(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+    round_ = inputs(folder, size, count)
+    paths = _paths(round_)
+    verify_and_sum(round_)
+    sha, whole, fetched = _alternating(
+        size, lambda: _sha(paths), lambda: _aggregate(round_, folder), lambda: _fetch_and_sum(round_, folder)
+    )
+    return {"sha": sha, "aggregate": whole, "fetch": fetched}
+
+
+def _paths(round_: RoundInputs) -> list[Path]:
+    return [update.path for update in round_.updates if update.path is not None]
 
 
 def memory(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
@@ -210,7 +220,7 @@ def quantising(folder: Path, size: int, count: int, cores: int) -> dict[str, flo
 
 def main(what: str, folder: str, size: str, count: str, cores: str) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
-    work: dict[str, Any] = {"sums": sums, "memory": memory, "quantising": quantising}
+    work: dict[str, Any] = {"sums": sums, "writing": writing, "memory": memory, "quantising": quantising}
     print(json.dumps(work[what](Path(folder), int(size), int(count), int(cores))))
 
 

@@ -71,8 +71,7 @@ class Pass:
         size = self.layout.size
         self.threads = min(pipeline.cores(), MOST_THREADS) if size > SMALL_BLOCK else 1
         most = SMALL_BLOCK if size < FEW * BLOCK else BLOCK
-        length = min(most, max(LEAST_BLOCK, BUFFER // len(updates)))
-        self.blocks = [(start, min(length, size - start)) for start in range(0, max(size, 1), length)]
+        self.blocks = _blocks(size, min(most, max(LEAST_BLOCK, BUFFER // len(updates))), self.threads)
         longest = self.blocks[0][1]
         self._q = np.empty((self.threads, len(updates), longest), np.int32)
         self._totals = np.empty((self.threads, longest), np.int64)
@@ -171,3 +170,10 @@ class Pass:
     def updates(self) -> list[UpdateInput]:
         """The updates, as they can be read again without being hashed again."""
         return [stream.verified() for stream in self._streams]
+
+
+def _blocks(size: int, most: int, threads: int) -> list[tuple[int, int]]:
+    """Offset and length of each block, at most so long: as many for each thread, and all of one length."""
+    count = threads * max(1, -(-size // (most * threads)))
+    length = max(1, -(-size // count))
+    return [(start, min(length, size - start)) for start in range(0, max(1, size), length)]

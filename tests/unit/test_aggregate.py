@@ -407,6 +407,22 @@ def test_a_block_is_small_beside_any_model_whose_memory_matters():
     assert passes.BLOCK * 8 <= 1 << 20
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("size", [65, 640, 641, 1000])
+def test_every_thread_has_as_many_blocks_as_the_others(tmp_path, monkeypatch, size, threads):
+    monkeypatch.setattr("fabric_fl.aggregation.passes.BLOCK", 64)
+    monkeypatch.setattr("fabric_fl.aggregation.passes.SMALL_BLOCK", 64)
+    monkeypatch.setattr("fabric_fl.aggregation.pipeline.cores", lambda: threads)
+    inputs = make_round(tmp_path, shapes=((size,),))
+    with passes.Pass(inputs, inputs.updates) as reading:
+        starts, lengths = zip(*reading.blocks, strict=True)
+        assert reading.threads == threads
+        assert len(lengths) % threads == 0
+        assert max(lengths) == lengths[0] <= 64
+        assert starts == tuple(itertools.accumulate((0, *lengths[:-1])))
+        assert sum(lengths) == size
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blocks_are_free_as_soon_as_a_round_is_summed(tmp_path, monkeypatch, threads):
     """What waits for the garbage collector is not in the cache any more when the next round needs blocks."""

@@ -21,7 +21,9 @@ from fabric_fl.aggregation.server import server_step
 from fabric_fl.aggregation.streams import StartStream, UpdateStream
 
 BLOCK = 1 << 17
-"""Elements. A block of one update or of the sum stays within a core's cache, and calls cost little beside the work."""
+"""Elements. Longer blocks leave the cache before they are summed, shorter ones cost more calls, and each call of one
+thread may have to wait for the other's: measured for 2 to 20 updates.
+"""
 
 SMALL_BLOCK = 1 << 16
 """Elements of a block where there are only a few, so that threads need not wait long for each other at both ends."""

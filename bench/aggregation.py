@@ -1,6 +1,7 @@
 """How fast updates are verified, summed and quantised, and in how much memory.
 
-Each measurement runs in a process of its own, `python -m bench.aggregation`, that may use one core or two.
+Each measurement runs in a process of its own, `python -m bench.aggregation`, that may use one core or two and reads
+from standard input which updates there are, as an organisation's worker does.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def measure() -> list[Result]:
 
 
 def _sums(folder: Path, size: int) -> list[Result]:
-    runs = [[_child("sums", folder, size, UPDATES, cores=cores) for cores in (1, 2)] for _ in range(PROCESSES)]
+    round_ = inputs(folder, size, UPDATES)
+    runs = [[_child("sums", size, round_, cores=cores) for cores in (1, 2)] for _ in range(PROCESSES)]
     single, double = map(_medians, zip(*runs, strict=True))
-    written = _child("writing", folder, size, UPDATES, cores=2)
+    written = _child("writing", size, round_, cores=2)
     ratio, faster = single["sum"] / single["sha"], single["sum"] / double["sum"]
     label = f"{UPDATES} updates of {size} MB"
     rate = UPDATES * size / single["sum"] / 1000
@@ -82,7 +84,9 @@ def _sums(folder: Path, size: int) -> list[Result]:
 
 
 def _memory(folder: Path) -> list[Result]:
-    found = {count: _child("memory", folder, MODEL, count, cores=2)["peak"] for count in MEMORY}
+    most = inputs(folder, MODEL, max(MEMORY))
+    rounds = {count: replace(most, updates=most.updates[:count]) for count in MEMORY}
+    found = {count: _child("memory", MODEL, round_, cores=2)["peak"] for count, round_ in rounds.items()}
     each = ", ".join(f"{peak:.2f} for {count}" for count, peak in found.items())
     note = f"the whole process, updates of {MODEL} MB: {each}"
     return [
@@ -92,7 +96,7 @@ def _memory(folder: Path) -> list[Result]:
 
 
 def _quantising() -> Result:
-    found = _child("quantising", Path(), MODEL, 1, cores=1)
+    found = _child("quantising", MODEL, None, cores=1)
     note = f"{1000 * found['quantise']:.0f} ms / {1000 * found['copy']:.0f} ms for {MODEL} MB, one core"
     return Result("quantise / memcpy", found["quantise"] / found["copy"], note=note)
 
@@ -101,16 +105,17 @@ def _medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
-def _child(what: str, folder: Path, size: int, count: int, *, cores: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.aggregation", what, str(folder), str(size), str(count), str(cores)]
+def _child(what: str, size: int, round_: RoundInputs | None, *, cores: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.aggregation", what, str(size), str(cores)]
     environment = {**os.environ, **worker.ENVIRONMENT}  # rounds are aggregated there
-    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
+    given = json.dumps(None if round_ is None else messages.inputs_to_json(round_))
+    answer = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, text=True, env=environment)
     found: dict[str, float] = json.loads(answer.stdout)
     return found
 
 
 def inputs(folder: Path, size: int, count: int) -> RoundInputs:
-    """A round of updates of so many megabytes; files that are there already are used again."""
+    """A round of updates of so many megabytes."""
     elements = size * 250_000
     generator = np.random.default_rng(0)
     layout = Tensors.in_order([("kernel", np.zeros(elements, np.float32))])
@@ -174,9 +179,8 @@ def _alternating(size: int, *works: Callable[[], None]) -> list[float]:
     return [median(seconds) for seconds in found]
 
 
-def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+def sums(round_: RoundInputs, size: int, cores: int) -> dict[str, float]:
     """What is only read: whatever writes keeps the kernel busy for a while after it."""
-    round_ = inputs(folder, size, count)
     paths = _paths(round_)
     verify_and_sum(round_)
     even = paths[: len(paths) // cores * cores]
@@ -187,9 +191,8 @@ def sums(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
     return {"sha": sha, "sum": added, "both": both * len(paths) / len(even)}
 
 
-def writing(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
-    round_ = inputs(folder, size, count)
-    paths = _paths(round_)
+def writing(round_: RoundInputs, size: int, cores: int) -> dict[str, float]:
+    paths, folder = _paths(round_), round_.model.path.parent
     verify_and_sum(round_)
     sha, whole, fetched = _alternating(
         size, lambda: _sha(paths), lambda: _aggregate(round_, folder), lambda: _fetch_and_sum(round_, folder)
@@ -201,21 +204,13 @@ def _paths(round_: RoundInputs) -> list[Path]:
     return [update.path for update in round_.updates if update.path is not None]
 
 
-def memory(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
-    """In a process that has only the inputs to know, because making them takes memory too."""
-    code = (
-        "import sys, pathlib; from fabric_fl.aggregation.worker import messages; import json;"
-        "from fabric_fl.aggregation import aggregate;"
-        "aggregate(messages.inputs_from_json(json.load(sys.stdin)), pathlib.Path(sys.argv[1]));"
-        "print(pathlib.Path('/proc/self/status').read_text())"
-    )
-    given = json.dumps(messages.inputs_to_json(inputs(folder, size, count)))
-    command = [sys.executable, "-c", code, str(folder)]
-    status = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, text=True).stdout
+def memory(round_: RoundInputs, size: int, cores: int) -> dict[str, float]:
+    aggregate(round_, round_.model.path.parent)
+    status = Path("/proc/self/status").read_text()
     return {"peak": 1024 * int(status.partition("VmHWM:")[2].split()[0]) / (size * 1_000_000)}
 
 
-def quantising(folder: Path, size: int, count: int, cores: int) -> dict[str, float]:
+def quantising(round_: None, size: int, cores: int) -> dict[str, float]:
     delta = np.random.default_rng(0).normal(0, 0.01, size * 250_000).astype(np.float32)
     tensors, target = Tensors.in_order([("kernel", delta)]), np.empty_like(delta)
     quantised, copied = _alternating(
@@ -224,10 +219,12 @@ def quantising(folder: Path, size: int, count: int, cores: int) -> dict[str, flo
     return {"quantise": quantised, "copy": copied}
 
 
-def main(what: str, folder: str, size: str, count: str, cores: str) -> None:
+def main(what: str, size: str, cores: str) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+    given = json.load(sys.stdin)
+    round_ = None if given is None else messages.inputs_from_json(given)
     work: dict[str, Any] = {"sums": sums, "writing": writing, "memory": memory, "quantising": quantising}
-    print(json.dumps(work[what](Path(folder), int(size), int(count), int(cores))))
+    print(json.dumps(work[what](round_, int(size), int(cores))))
 
 
 if __name__ == "__main__":
